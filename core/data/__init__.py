@@ -1,0 +1,1 @@
+"""Images and labels: what a network is shown. Never imports torch."""

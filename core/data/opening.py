@@ -1,0 +1,45 @@
+"""One way to open any data set: by a name that comes with the app, or by a path."""
+
+from __future__ import annotations
+
+import zipfile
+from dataclasses import replace
+from pathlib import Path
+
+from core.data import digits
+from core.data.archives import open_folder, open_zip
+from core.data.arrays import open_npz
+from core.data.dataset import Dataset
+from core.errors import UserError
+
+CIFAR10_SAMPLE = Path(__file__).parent / "bundled" / "cifar10_test_sample.zip"
+BUNDLED = {
+    **digits.NAMES,
+    "cifar10": "CIFAR-10 test sample",
+}
+
+
+def open_dataset(spec: str | Path, name: str = "") -> Dataset:
+    """``digits``, ``digits-train``, ``digits-test``, ``cifar10``, or the path of a zip file or
+    folder of class folders, or of an ``.npz`` with X and y. UserError if it is none of these."""
+    if str(spec) in digits.NAMES:
+        return digits.open_digits(str(spec))
+    if str(spec) == "cifar10":
+        return replace(open_zip(CIFAR10_SAMPLE, CIFAR10_SAMPLE.name), name=BUNDLED["cifar10"])
+    path = Path(spec)
+    name = name or path.name
+    if path.is_dir():
+        return open_folder(path, name)
+    if not path.is_file():
+        raise UserError(
+            f"there is no data set {spec}; give {', '.join(BUNDLED)}, a zip file or folder of "
+            "class folders, or an .npz file with X and y"
+        )
+    if not zipfile.is_zipfile(path):
+        raise UserError(
+            f"{name} is neither a zip file of class folders nor an .npz file with X and y"
+        )
+    with zipfile.ZipFile(path) as archive:
+        members = archive.namelist()
+    is_npz = bool(members) and all(m.endswith(".npy") for m in members)
+    return open_npz(path, name) if is_npz else open_zip(path, name)
