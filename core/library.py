@@ -1,0 +1,89 @@
+"""What can be looked at: the bundled runs, the operator's runs, and finished analyses.
+
+Pages ask here. Imports neither torch nor anything else that is slow.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+from dataclasses import asdict
+from functools import lru_cache
+from pathlib import Path
+
+from core import store
+from core.checkpoints.runs import DataEntry as DataEntry
+from core.checkpoints.runs import Run, runs_below
+from core.errors import UserError
+from core.results import SCHEMA, Analysis, Settings
+
+BUNDLED_RUNS = Path(__file__).resolve().parent.parent / "checkpoints"
+DEFAULT_RUN = "resnet20-cifar10"
+_ANALYSIS_ID = re.compile(r"analysis-[0-9a-f]{20}")
+
+
+def cache_folder() -> Path:
+    """Where finished analyses are kept: FEATURESCOPE_CACHE, else the user's cache folder."""
+    folder = os.environ.get("FEATURESCOPE_CACHE")
+    if folder:
+        return Path(folder)
+    base = os.environ.get("LOCALAPPDATA") or os.environ.get("XDG_CACHE_HOME")
+    return (Path(base) if base else Path.home() / ".cache") / "featurescope"
+
+
+def runs() -> tuple[Run, ...]:
+    """The bundled runs, then those below FEATURESCOPE_RUNS."""
+    own = os.environ.get("FEATURESCOPE_RUNS")
+    found = _bundled() + (runs_below(Path(own)) if own else ())
+    return tuple(sorted(found, key=lambda run: run.id != DEFAULT_RUN))
+
+
+@lru_cache(maxsize=1)
+def _bundled() -> tuple[Run, ...]:
+    return runs_below(BUNDLED_RUNS)
+
+
+def find(run_id: str) -> Run | None:
+    """The run of that id, or None. Analyses of uploads (``is_analysis_id``) are not runs."""
+    return next((run for run in runs() if run.id == run_id), None)
+
+
+def load(run_id: str, epoch: int | None = None, data_id: str | None = None) -> Analysis:
+    """The finished analysis of a run's checkpoint on one of its data sets, or of an upload.
+
+    UserError if there is none: the id is unknown, or it was not analysed yet.
+    """
+    if is_analysis_id(run_id):
+        path = analysis_path(run_id)
+        if not path.is_file():
+            raise UserError(
+                "this analysis is no longer kept on this server; open the checkpoint again"
+            )
+        return store.load(Analysis, path)
+    run = find(run_id)
+    if run is None:
+        raise UserError(f"there is no run {run_id} here; choose one in the sidebar")
+    path = run.analysis_path(epoch, data_id or run.data[0].id)
+    if not path.is_file():
+        raise UserError(f"{run.title} has not been analysed on {data_id}; choose other data")
+    return store.load(Analysis, path)
+
+
+def is_analysis_id(run_id: str) -> bool:
+    """True for the id that ``analysis_id`` gives to the analysis of an upload."""
+    return _ANALYSIS_ID.fullmatch(run_id) is not None
+
+
+def analysis_id(checkpoint_sha256: str, data_sha256: str | None, settings: Settings) -> str:
+    """The id of an analysis: a digest of everything that its numbers depend on."""
+    key = json.dumps([SCHEMA, checkpoint_sha256, data_sha256, asdict(settings)], sort_keys=True)
+    return "analysis-" + hashlib.sha256(key.encode()).hexdigest()[:20]
+
+
+def analysis_path(run_id: str) -> Path:
+    """The cache file of an analysis id."""
+    if not is_analysis_id(run_id):
+        raise UserError(f"{run_id} is not the id of an analysis")
+    return cache_folder() / "analyses" / f"{run_id}.npz"
