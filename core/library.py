@@ -14,7 +14,6 @@ from functools import lru_cache
 from pathlib import Path
 
 from core import store
-from core.checkpoints.runs import DataEntry as DataEntry
 from core.checkpoints.runs import Run, runs_below
 from core.errors import UserError
 from core.results import SCHEMA, Analysis, Settings
