@@ -1,0 +1,136 @@
+"""What a pickle would do, read from its opcodes without running any of them.
+
+torch's weights-only unpickler allows more than a state dict needs (sparse, meta and quantised
+tensors, ``bytearray(10**10)``). Here every name that the pickle mentions is checked first, and a
+few harmless classes that training scripts put beside the weights get inert stand-ins.
+"""
+
+from __future__ import annotations
+
+import pickletools
+import re
+import struct
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import IO, Any
+
+from core.checkpoints.formats import SAVE, printable
+from core.errors import UserError
+
+MAX_OPCODES = 5_000_000
+
+_ALLOWED = re.compile(
+    r"""collections\.(OrderedDict|Counter)
+    | torch\._utils\._rebuild_(tensor|tensor_v2|tensor_v3|parameter|parameter_with_state)
+    | torch\._tensor\._rebuild_from_type_v2
+    | torch\.nn\.parameter\.Parameter | torch\.(Tensor|Size|device)
+    | torch(\.cuda)?\.(Float|Double|Half|BFloat16|Long|Int|Short|Char|Byte|Bool|Complex\w+)Storage
+    | torch\.storage\.(UntypedStorage|TypedStorage)
+    | torch\.(u?int(8|16|32|64)|float(16|32|64|8_\w+)|bfloat16|complex(32|64|128)|bool)
+    | _codecs\.encode | (builtins|__builtin__)\.(set|complex)""",
+    re.VERBOSE,
+)
+
+
+class NumpyDtype:
+    """Stands for ``numpy.dtype`` in a pickled NumPy number."""
+
+    def __init__(self, code: str, *_: object) -> None:
+        self.code = code
+        self.order = "<"
+
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
+        self.order = ">" if state[1] == ">" else "<"
+
+
+_NUMBERS = {"f2": "e", "f4": "f", "f8": "d", "b1": "?", "i1": "b", "u1": "B", "i2": "h", "u2": "H"}
+_NUMBERS |= {"i4": "i", "u4": "I", "i8": "q", "u8": "Q"}
+
+
+def numpy_number(dtype: NumpyDtype, data: bytes) -> float | int | bool:
+    """Stands for ``numpy.core.multiarray.scalar``: the Python number."""
+    number: float | int | bool = struct.unpack(dtype.order + _NUMBERS[dtype.code], data)[0]
+    return number
+
+
+class Namespace:
+    """Stands for ``argparse.Namespace``, the arguments of a training script."""
+
+    values: dict[str, Any]
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.values = state
+
+
+def path_text(*parts: str) -> str:
+    """Stands for ``pathlib.Path``: the path as text."""
+    return "/".join(parts)
+
+
+STAND_INS: dict[str, Callable[..., Any]] = {
+    "numpy.dtype": NumpyDtype,
+    "numpy.core.multiarray.scalar": numpy_number,
+    "numpy._core.multiarray.scalar": numpy_number,
+    "argparse.Namespace": Namespace,
+    "lightning_fabric.utilities.data.AttributeDict": OrderedDict,
+    "lightning.fabric.utilities.data.AttributeDict": OrderedDict,
+    "pytorch_lightning.utilities.parsing.AttributeDict": OrderedDict,
+} | {
+    f"pathlib.{kind}": path_text
+    for kind in ("PosixPath", "WindowsPath", "PurePosixPath", "PureWindowsPath")
+}
+
+
+def check_pickle(file: IO[bytes], name: str) -> None:
+    """Read one pickle from ``file`` up to its end, and raise UserError unless it holds plain
+    containers, numbers, text and dense tensors alone."""
+    count = 0
+    for opcode, argument, _ in pickletools.genops(file):
+        count += 1
+        if count > MAX_OPCODES:
+            raise UserError(
+                f"{name} describes more than {MAX_OPCODES:,} objects, which no network needs; "
+                f"write the weights alone: {SAVE}"
+            )
+        if opcode.name == "PROTO" and argument not in (2, 3):
+            raise UserError(
+                f"{name} was saved with pickle protocol {argument}; save it with the default one: "
+                f"{SAVE}"
+            )
+        if opcode.name in ("GLOBAL", "INST", "STACK_GLOBAL"):
+            _check_global(str(argument).replace(" ", "."), name)
+
+
+def _check_global(what: str, name: str) -> None:
+    if _ALLOWED.fullmatch(what) or what in STAND_INS:
+        return
+    shown = printable(what)
+    if what.startswith(("torch.nn.modules.", "torch.nn.parallel.", "torch.fx.")):
+        raise UserError(
+            f"{name} holds a whole pickled network (it mentions {shown}), which could run code when "
+            f"opened, so it is not; write its weights where the model is known: {SAVE}"
+        )
+    if re.search(r"_rebuild_qtensor|torch\.(per_(tensor|channel)_|QU?Int)|quantized|torchao", what):
+        raise UserError(
+            f"{name} holds quantised weights; save the float network before it is converted: {SAVE}"
+        )
+    if "sparse" in what or what == "torch.serialization._get_layout":
+        raise UserError(
+            f"{name} holds sparse tensors; make them dense: torch.save({{k: v.to_dense() if "
+            "v.is_sparse else v for k, v in model.state_dict().items()}, 'weights.pt')"
+        )
+    if "_rebuild_meta_tensor" in what:
+        raise UserError(
+            f"{name} holds tensors of the meta device, which have shapes but no values; save it "
+            f"after the weights are loaded: {SAVE}"
+        )
+    if what.startswith("torch.distributed."):
+        raise UserError(
+            f"{name} holds the part of one process of a distributed training; gather the whole: "
+            "torch.save(get_model_state_dict(model, options=StateDictOptions(full_state_dict=True)),"
+            " 'weights.pt') with both from torch.distributed.checkpoint.state_dict"
+        )
+    raise UserError(
+        f"{name} holds a pickled object ({shown}) that could run code when opened, so it is not; "
+        f"write the weights alone: {SAVE}"
+    )
