@@ -1,0 +1,154 @@
+"""Distances and exact nearest neighbours, computed once and shared by dimension and topology.
+
+Products of matrices do the work; rounding is dealt with explicitly. The squared distance
+|x|^2 + |y|^2 - 2<x, y> loses digits where two points are close, so such distances are computed
+again from differences in float64.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+FULL_LIMIT = 4000  # points up to which all pairwise distances may be kept: 128 MB in float64
+BLOCK = 2**24  # numbers in one temporary block: 128 MB in float64
+MARGIN = 8  # candidates beyond k that are measured exactly
+
+
+@dataclass(frozen=True, slots=True)
+class Neighbours:
+    """The k nearest other points of every point, nearest first."""
+
+    distances: np.ndarray  # (n, k) float64
+    indices: np.ndarray  # (n, k)
+
+
+def distinct(points: np.ndarray) -> np.ndarray:
+    """Rows (ascending) that equal no earlier row, (m,)."""
+    seen = {hash(row.tobytes()): i for i, row in reversed(list(enumerate(points + 0.0)))}
+    return np.array(sorted(seen.values()), dtype=np.intp)
+
+
+def distance_matrix(points: np.ndarray) -> np.ndarray:
+    """All Euclidean distances of (n, D) points, (n, n) float64, relative error below 1e-7.
+
+    From the Gram matrix in float64, summed over blocks of columns; pairs so close that the
+    subtraction would cancel are measured by their differences.
+    """
+    n, ambient = points.shape
+    gram = np.zeros((n, n))
+    width = max(1, BLOCK // (2 * n))
+    for start in range(0, ambient, width):
+        columns = points[:, start : start + width].astype(np.float64)
+        columns -= columns.mean(0)
+        gram += columns @ columns.T
+    norms = np.diag(gram).copy()
+    squared = gram
+    squared *= -2
+    squared += norms[:, None]
+    squared += norms
+    near = squared <= 1e-8 * (norms[:, None] + norms)
+    rows, columns_ = np.nonzero(np.triu(near, 1))
+    step = max(1, BLOCK // (4 * ambient))
+    for start in range(0, len(rows), step):
+        i, j = rows[start : start + step], columns_[start : start + step]
+        difference = points[i].astype(np.float64) - points[j]
+        squared[i, j] = squared[j, i] = np.einsum("pd,pd->p", difference, difference)
+    np.fill_diagonal(squared, 0.0)
+    return np.sqrt(squared, out=squared)
+
+
+def nearest_in(distances: np.ndarray, k: int) -> Neighbours:
+    """The k nearest neighbours from a full (n, n) matrix of distances."""
+    n = len(distances)
+    masked = distances.copy()
+    np.fill_diagonal(masked, np.inf)
+    if not 1 <= k < n:
+        raise ValueError(f"need 1 to {n - 1} neighbours of {n} points, got {k}")
+    indices = np.argpartition(masked, k - 1, axis=1)[:, :k]
+    found = np.take_along_axis(masked, indices, 1)
+    order = np.argsort(found, axis=1)
+    return Neighbours(np.take_along_axis(found, order, 1), np.take_along_axis(indices, order, 1))
+
+
+def nearest(points: np.ndarray, k: int, device: str = "cpu") -> Neighbours:
+    """The k nearest other points of each of (n, D) points, exact, in blocks of rows.
+
+    Candidates come from products in the points' own precision (on ``device``); the distances of
+    the best k + 8 are then measured in float64 from differences. Where the rounding of the
+    products could have hidden a nearer point, that row is searched again in float64.
+    """
+    n, ambient = points.shape
+    if not 1 <= k < n:
+        raise ValueError(f"need 1 to {n - 1} neighbours of {n} points, got {k}")
+    found = min(k + MARGIN, n - 1)
+    dtype = np.float64 if points.dtype == np.float64 and device != "mps" else np.float32
+    centred = (points - points.mean(0, dtype=np.float64)).astype(dtype)
+    norms = np.einsum("nd,nd->n", centred, centred)
+    products = _products_on(centred, device)
+    # How far rounding may move |x|^2 + |y|^2 - 2<x, y>, as a share of |x|^2 + |y|^2.
+    rounding = 4 * float(np.finfo(dtype).eps) * (np.sqrt(ambient) + 8)
+
+    distances, indices = np.empty((n, k)), np.empty((n, k), dtype=np.intp)
+    step = max(1, BLOCK // n)
+    for start in range(0, n, step):
+        rows = np.arange(start, min(start + step, n))
+        chosen, cutoff = _candidates(products(rows), norms, rows, found)
+        best = _measured(points, rows, chosen, k)
+        limit = cutoff - rounding * (norms[rows] + norms.max())
+        unsure = np.flatnonzero(best.distances[:, -1] ** 2 > limit)
+        if dtype == np.float32 and found < n - 1 and len(unsure):
+            again = _measured(points, rows[unsure], _candidates64(points, rows[unsure], found), k)
+            best.distances[unsure], best.indices[unsure] = again.distances, again.indices
+        distances[rows], indices[rows] = best.distances, best.indices
+    return Neighbours(distances, indices)
+
+
+def _products_on(centred: np.ndarray, device: str) -> Callable[[np.ndarray], np.ndarray]:
+    """A function that gives <x_i, x_j> for rows i and all j, computed on the device."""
+    if device == "cpu":
+        return lambda rows: centred[rows] @ centred.T
+    import torch
+
+    held = torch.from_numpy(centred).to(device)
+    return lambda rows: (held[rows[0] : rows[-1] + 1] @ held.T).cpu().numpy()
+
+
+def _candidates(
+    products: np.ndarray, norms: np.ndarray, rows: np.ndarray, found: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """The ``found`` nearest by products, unordered (r, found), and the largest d^2 among them."""
+    products *= -2
+    products += norms  # d^2 - |x_i|^2: the same order
+    products[np.arange(len(rows)), rows] = np.inf
+    chosen = np.argpartition(products, found - 1, axis=1)[:, :found]
+    cutoff = np.take_along_axis(products, chosen, 1).max(1) + norms[rows]
+    return chosen, cutoff
+
+
+def _candidates64(points: np.ndarray, rows: np.ndarray, found: int) -> np.ndarray:
+    """``_candidates`` in float64 from float32 points, over blocks of columns."""
+    n, ambient = points.shape
+    products, norms = np.zeros((len(rows), n)), np.zeros(n)
+    width = max(1, BLOCK // n)
+    for start in range(0, ambient, width):
+        columns = points[:, start : start + width].astype(np.float64)
+        columns -= columns.mean(0)
+        products += columns[rows] @ columns.T
+        norms += np.einsum("nd,nd->n", columns, columns)
+    return _candidates(products, norms, rows, found)[0]
+
+
+def _measured(points: np.ndarray, rows: np.ndarray, chosen: np.ndarray, k: int) -> Neighbours:
+    """The k nearest of the chosen points (r, c), by differences in float64."""
+    exact = np.empty(chosen.shape)
+    step = max(1, BLOCK // (8 * chosen.shape[1] * points.shape[1]))
+    for start in range(0, len(rows), step):
+        block = slice(start, start + step)
+        difference = points[chosen[block]].astype(np.float64)  # (b, c, D)
+        difference -= points[rows[block], None]
+        exact[block] = np.sqrt(np.einsum("bcd,bcd->bc", difference, difference))
+    order = np.argsort(exact, axis=1)[:, :k]
+    return Neighbours(np.take_along_axis(exact, order, 1), np.take_along_axis(chosen, order, 1))
