@@ -12,7 +12,7 @@ from functools import cached_property
 
 import numpy as np
 
-from core.metrics.geometry import cosines, simplex_cosine
+from core.metrics.geometry import cosines
 from core.metrics.moments import ClassMoments
 from core.results import ClassGeometry, NeuralCollapse
 
@@ -60,22 +60,6 @@ def class_geometry(moments: ClassMoments, weight: np.ndarray | None = None) -> C
         within_trace=moments.within_trace,
         classifier_coordinates=None if rows is None else rows @ moments.basis.T,
         classifier_gram=None if rows is None else rows @ rows.T,
-    )
-
-
-def classifier_geometry(weight: np.ndarray) -> ClassGeometry:
-    """The classifier's rows alone, weight (K, d): no samples, so counts are 0 and means NaN.
-
-    The coordinates are those of the rows' own principal directions, largest first.
-    """
-    rows = np.asarray(weight, dtype=np.float64)
-    left, singular, _ = np.linalg.svd(rows, full_matrices=False)
-    return ClassGeometry(
-        counts=np.zeros(len(rows), dtype=np.int64),
-        mean_coordinates=np.full((len(rows), 0), np.nan),
-        within_trace=np.full(len(rows), np.nan),
-        classifier_coordinates=left * singular,
-        classifier_gram=rows @ rows.T,
     )
 
 
@@ -226,12 +210,14 @@ def _nc1_quotient(given: _Given) -> float:
 
 
 def _cdnv(given: _Given) -> float:
-    spread = given.moments.within_trace[given.moments.present]
-    first, second = np.triu_indices(len(spread), 1)  # symmetric: each pair once
-    distance = np.square(given.means[first] - given.means[second]).sum(axis=1)
-    if (distance <= 1e-18 * distance.max()).any():
+    spread = given.moments.within_trace[given.moments.present]  # (K',)
+    gram = given.means @ given.means.T
+    squares = np.diag(gram)
+    pairs = np.triu_indices(len(gram), 1)  # symmetric: each pair once
+    distance = (squares[:, None] + squares[None, :] - 2 * gram)[pairs]
+    if (distance <= 1e-12 * distance.max()).any():
         raise _Undefined("two classes have the same mean")
-    return float(((spread[first] + spread[second]) / (2 * distance)).mean())
+    return float(((spread[:, None] + spread[None, :])[pairs] / (2 * distance)).mean())
 
 
 def _nc2_means(given: _Given) -> float:
@@ -252,7 +238,7 @@ def _nc3_alignment(given: _Given) -> float:
 
 
 def _etf_target(given: _Given) -> float:
-    return simplex_cosine(int(given.moments.present.sum()))
+    return -1.0 / (int(given.moments.present.sum()) - 1)
 
 
 def _equinorm(vectors: np.ndarray) -> float:

@@ -51,11 +51,9 @@ def pair_angles_degrees(geometry: ClassGeometry, of: str = "means") -> np.ndarra
     return angles[np.isfinite(angles)]
 
 
-def simplex_cosine(classes: int) -> float:
-    """-1/(K-1): the cosine between any two vertices of the simplex ETF of K >= 2 classes."""
-    if classes < 2:
-        raise ValueError(f"a simplex ETF needs 2 or more classes, got {classes}")
-    return -1.0 / (classes - 1)
+def simplex_cosine(classes: int) -> float | None:
+    """-1/(K-1): the cosine between any two vertices of the simplex ETF; None for K < 2."""
+    return -1.0 / (classes - 1) if classes > 1 else None
 
 
 def cluster_order(cosine: np.ndarray) -> np.ndarray:
