@@ -222,7 +222,7 @@ _scheduler = _Scheduler()
 atexit.register(_scheduler.kill_all)
 
 
-def submit(function: str, *args: Any, limits: Limits = Limits(), owner: str = "") -> Job:  # noqa: B008
+def submit(function: str, *args: Any, limits: Limits = Limits(), owner: str = "") -> Job:
     """Queue ``function`` ("package.module:name") to be called in a worker process.
 
     The worker calls ``function(*args, progress=…, cancelled=…)``; arguments and result are

@@ -36,7 +36,7 @@ _SIGNATURES: tuple[tuple[int, bytes, str, str], ...] = (
         0,
         b"\x93NUMPY",
         "a single NumPy array",
-        "save features and labels as a feature file: np.savez('features.npz', features=X, labels=y)",
+        "save a feature file: np.savez('features.npz', features=X, labels=y)",
     ),
     (
         0,
@@ -106,8 +106,8 @@ def recognise(path: Path, name: str) -> str:
         )
     if _is_onnx(head):
         raise UserError(
-            f"{name} is an ONNX model; write its weights with: safetensors.numpy.save_file({{t.name:"
-            " onnx.numpy_helper.to_array(t) for t in onnx.load('FILE.onnx').graph.initializer}, "
+            f"{name} is an ONNX model; write its weights with: safetensors.numpy.save_file("
+            "{t.name: onnx.numpy_helper.to_array(t) for t in onnx.load('FILE.onnx').graph.initializer}, "
             "'weights.safetensors')"
         )
     raise UserError(f"{name} is {_text_or_binary(path, head)}; choose a file written with: {SAVE}")

@@ -12,12 +12,12 @@ import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from core.checkpoints.contents import Contents, Scalar, find_contents, strip_prefixes
 from core.checkpoints.formats import (
-    LEGACY,
     SAFETENSORS,
     SAVE,
     ZIP,
@@ -127,7 +127,7 @@ def _read_pickled(path: Path, name: str, kind: str) -> object:
     """What ``torch.load(weights_only=True)`` makes of a file whose pickles have been checked."""
     try:
         _check_zip(path, name) if kind == ZIP else _check_legacy(path, name)
-        stand_ins = [(function, known) for known, function in STAND_INS.items()]
+        stand_ins: list[Any] = [(function, known) for known, function in STAND_INS.items()]
         with warnings.catch_warnings(), torch.serialization.safe_globals(stand_ins):
             warnings.simplefilter("ignore")
             with path.open("rb") as file:
@@ -161,8 +161,8 @@ def _check_zip(path: Path, name: str) -> None:
         structure = next(r for r in records if r.filename.endswith("data.pkl"))
         if structure.file_size > MAX_STRUCTURE:
             raise UserError(
-                f"{name} describes its tensors in {structure.file_size >> 20} MiB, which no network "
-                f"needs; write the weights alone: {SAVE}"
+                f"{name} describes its tensors in {structure.file_size >> 20} MiB, which no "
+                f"network needs; write the weights alone: {SAVE}"
             )
         check_pickle(io.BytesIO(archive.read(structure)), name)
 
@@ -181,7 +181,7 @@ def _check_count(count: int, name: str) -> None:
         )
 
 
-def _checked(tensors: Mapping[object, torch.Tensor], name: str, size: int) -> dict:
+def _checked(tensors: Mapping[Any, torch.Tensor], name: str, size: int) -> dict[str, torch.Tensor]:
     """The tensors, dense and plain, once their claims have been compared with the file's size."""
     _check_count(len(tensors), name)
     plain: dict[str, torch.Tensor] = {}

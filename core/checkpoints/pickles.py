@@ -64,10 +64,13 @@ class Namespace:
 
 def path_text(*parts: str) -> str:
     """Stands for ``pathlib.Path``: the path as text."""
-    return "/".join(parts)
+    return "/".join(parts).replace("//", "/")
 
+
+_PATHS = ("PosixPath", "WindowsPath", "PurePosixPath", "PureWindowsPath")
 
 STAND_INS: dict[str, Callable[..., Any]] = {
+    **{f"pathlib.{kind}": path_text for kind in _PATHS},
     "numpy.dtype": NumpyDtype,
     "numpy.core.multiarray.scalar": numpy_number,
     "numpy._core.multiarray.scalar": numpy_number,
@@ -75,18 +78,13 @@ STAND_INS: dict[str, Callable[..., Any]] = {
     "lightning_fabric.utilities.data.AttributeDict": OrderedDict,
     "lightning.fabric.utilities.data.AttributeDict": OrderedDict,
     "pytorch_lightning.utilities.parsing.AttributeDict": OrderedDict,
-} | {
-    f"pathlib.{kind}": path_text
-    for kind in ("PosixPath", "WindowsPath", "PurePosixPath", "PureWindowsPath")
 }
 
 
 def check_pickle(file: IO[bytes], name: str) -> None:
     """Read one pickle from ``file`` up to its end, and raise UserError unless it holds plain
     containers, numbers, text and dense tensors alone."""
-    count = 0
-    for opcode, argument, _ in pickletools.genops(file):
-        count += 1
+    for count, (opcode, argument, _) in enumerate(pickletools.genops(file)):
         if count > MAX_OPCODES:
             raise UserError(
                 f"{name} describes more than {MAX_OPCODES:,} objects, which no network needs; "
@@ -107,8 +105,8 @@ def _check_global(what: str, name: str) -> None:
     shown = printable(what)
     if what.startswith(("torch.nn.modules.", "torch.nn.parallel.", "torch.fx.")):
         raise UserError(
-            f"{name} holds a whole pickled network (it mentions {shown}), which could run code when "
-            f"opened, so it is not; write its weights where the model is known: {SAVE}"
+            f"{name} holds a whole pickled network (it mentions {shown}), which could run code "
+            f"when opened, so it is not; write its weights where the model is known: {SAVE}"
         )
     if re.search(r"_rebuild_qtensor|torch\.(per_(tensor|channel)_|QU?Int)|quantized|torchao", what):
         raise UserError(
@@ -126,9 +124,9 @@ def _check_global(what: str, name: str) -> None:
         )
     if what.startswith("torch.distributed."):
         raise UserError(
-            f"{name} holds the part of one process of a distributed training; gather the whole: "
-            "torch.save(get_model_state_dict(model, options=StateDictOptions(full_state_dict=True)),"
-            " 'weights.pt') with both from torch.distributed.checkpoint.state_dict"
+            f"{name} holds the part of one process of a distributed training; gather the whole with "
+            "torch.distributed.checkpoint.state_dict: torch.save(get_model_state_dict(model, "
+            "options=StateDictOptions(full_state_dict=True)), 'weights.pt')"
         )
     raise UserError(
         f"{name} holds a pickled object ({shown}) that could run code when opened, so it is not; "
