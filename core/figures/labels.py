@@ -77,7 +77,9 @@ def _fixed_cost(
     return 3 * symbols + 2 * covered + 40 * outside + 2 * step + order
 
 
-def _overlap(one: np.ndarray, half: np.ndarray, other: np.ndarray, halves: np.ndarray) -> np.ndarray:
+def _overlap(
+    one: np.ndarray, half: np.ndarray, other: np.ndarray, halves: np.ndarray
+) -> np.ndarray:
     """(a, b) areas shared by boxes at one (a, 2) of half size (2,) and other (b, 2), halves."""
     gap = np.abs(one[:, None] - other[None])  # (a, b, 2)
     shared = np.minimum(half + halves[None] - gap, 2 * np.minimum(half, halves)[None])
@@ -119,3 +121,52 @@ def annotations(
             }
         )
     return result
+
+
+# --- 3-D ---------------------------------------------------------------------------------------
+
+_EYE = np.array([0.95, -1.15, 0.65])
+_HALF_FIELD = np.tan(np.pi / 8)  # Plotly's camera sees 45 degrees from top to bottom
+
+
+def spatial_scene(
+    names: Sequence[str],
+    tips: np.ndarray,
+    extent: np.ndarray,
+    size: tuple[float, float],
+    style: Style,
+) -> dict[str, Any]:
+    """A Plotly scene with equal axes whose labels at tips (n, 3) do not overlap at first sight.
+
+    extent (m, 3): everything drawn; size: the scene's (width, height) in pixels.
+    """
+    pixels = screen(tips, extent, size)
+    placed = annotations(names, pixels, size, style, marker=6)
+    return {
+        "aspectmode": "data",
+        "camera": {"eye": dict(zip("xyz", _EYE.tolist(), strict=True))},
+        "annotations": [
+            {**label, **dict(zip("xyz", tip, strict=True))}
+            for label, tip in zip(placed, np.asarray(tips, dtype=np.float64).tolist(), strict=True)
+        ],
+    }
+
+
+def screen(points: np.ndarray, extent: np.ndarray, size: tuple[float, float]) -> np.ndarray:
+    """Pixels (n, 2) of points (n, 3) in the first view of a scene that shows extent (m, 3)."""
+    low, high = extent.min(0), extent.max(0)
+    ranges = np.where(high > low, high - low, 1.0)
+    unit = np.prod(ranges) ** (1 / 3)
+    placed = (points - (low + high) / 2) / unit - _EYE  # from the camera
+    forward = -_EYE / np.linalg.norm(_EYE)
+    right = np.cross(forward, [0.0, 0.0, 1.0])
+    right /= np.linalg.norm(right)
+    up = np.cross(right, forward)
+    depth = np.maximum(placed @ forward, 0.1) * _HALF_FIELD
+    width, height = size
+    return np.column_stack(
+        [
+            width / 2 + height / 2 * (placed @ right) / depth,
+            height / 2 - height / 2 * (placed @ up) / depth,
+        ]
+    )

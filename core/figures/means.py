@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
-from core.figures.labels import annotations
+from core.figures.labels import spatial_scene
+from core.figures.scatter import points_3d, three_columns
 from core.figures.theme import (
     MAX_COLOURED,
-    MAX_POINTS,
     Style,
     class_style,
     colorbar,
@@ -144,7 +144,8 @@ def _matrix(
         trace["text"] = [[join.format(a, b) for b in full] for a in full]
     axes = _matrix_axes(names, style, height, symmetric)
     fig = figure(style, [trace], height=height, **axes)
-    if labelled and classes <= MAX_CELL_TEXT and not style.is_card:
+    cell = 0.62 * height / classes  # pixels, with room for names and colour bar
+    if classes <= MAX_CELL_TEXT and not style.is_card and cell > 3 * style.measures.ticks:
         fig.add_trace(_cell_text(values if cells is None else cells, values, heatmap, style))
     if not style.is_card:
         fig.update_layout(margin_t=48)
@@ -310,11 +311,14 @@ def norms(
     """Norms of centred class means, and of classifier rows, relative to their mean norms."""
     series = [("class means", np.asarray(mean_norms, dtype=np.float64), "circle")]
     if classifier_norms is not None:
-        series.append(("classifier rows", np.asarray(classifier_norms, float), "diamond-open"))
+        name = "classifier" if style.is_card else "classifier rows"
+        series.append((name, np.asarray(classifier_norms, float), "diamond-open"))
     series = [(n, v / np.nanmean(v), s) for n, v, s in series if np.nansum(v) > 0]
     if not series:
         return message("All class means are the same point.", style)
     fig = _dots(series, class_names, style, "norm relative to mean norm", "%{x}")
+    deviation = max(0.1, *(1.1 * float(np.nanmax(np.abs(v - 1))) for _, v, _ in series))
+    fig.update_xaxes(range=[1 - deviation, 1 + deviation])
     reference_x(fig, 1.0, "equinorm 1", style)
     return fig
 
@@ -395,8 +399,6 @@ def _dots(
 
 # --- 3-D ---------------------------------------------------------------------------------------
 
-_EYE = np.array([1.1, -1.35, 0.75])
-
 
 def means_3d(
     layer: LayerAnalysis, sample: Sample | None, class_names: Sequence[str], style: Style
@@ -410,9 +412,12 @@ def means_3d(
         return message("This layer has no class means.", style)
     means = np.nan_to_num(np.asarray(layer.geometry.mean_coordinates, dtype=np.float64))  # (K, r)
     directions = np.linalg.eigh(means.T @ means)[1][:, ::-1][:, :3]  # (r, 3)
-    means = _three_columns(means @ directions)
+    means = three_columns(means @ directions)
     classes = len(class_names)
-    traces = _cloud(layer, sample, directions, classes, class_names, style)
+    traces, points = [], np.zeros((1, 3))
+    if sample is not None and layer.projection is not None:
+        points = three_columns(layer.projection.means_span @ directions)
+        traces = points_3d(points, sample, class_names, style)
     for k in range(classes):
         look = class_style(k, classes, style)
         if not np.any(means[k]):
@@ -429,85 +434,18 @@ def means_3d(
                 "hovertemplate": f"<b>mean of {escape(class_names[k])}</b><extra></extra>",
             }
         )
-    fig = figure(
+    height = 420 if style.is_large else style.measures.height
+    named = np.flatnonzero(means.any(1)) if classes <= MAX_COLOURED else np.zeros(0, dtype=int)
+    return figure(
         style,
         traces,
-        height=style.measures.height if not style.is_large else 420,
+        height=height,
         margin={"l": 0, "r": 0, "t": 0, "b": 0},
+        scene=spatial_scene(
+            [class_names[k] for k in named],
+            means[named],
+            np.concatenate([points, means]),
+            (style.measures.width, height),
+            style,
+        ),
     )
-    labels = _labels_3d(means, class_names, style, fig.layout.height) if (
-        classes <= MAX_COLOURED
-    ) else []
-    fig.update_layout(
-        scene={
-            "aspectmode": "data",
-            "camera": {"eye": dict(zip("xyz", _EYE, strict=True))},
-            "annotations": labels,
-        }
-    )
-    return fig
-
-
-def _three_columns(points: np.ndarray) -> np.ndarray:
-    """(n, <= 3) as (n, 3): two or three classes span a line or a plane."""
-    return np.pad(points, ((0, 0), (0, 3 - points.shape[1])))
-
-
-def _cloud(
-    layer: LayerAnalysis,
-    sample: Sample | None,
-    directions: np.ndarray,
-    classes: int,
-    class_names: Sequence[str],
-    style: Style,
-) -> list[dict[str, Any]]:
-    if sample is None or layer.projection is None:
-        return []
-    points = _three_columns(layer.projection.means_span @ directions).astype(np.float32)
-    rows = thin(sample.labels)
-    traces = []
-    for k in np.unique(sample.labels[rows]):
-        look = class_style(int(k), classes, style)
-        mine = rows[sample.labels[rows] == k]
-        traces.append(
-            {
-                "type": "scatter3d",
-                "mode": "markers",
-                "name": escape(class_names[k]),
-                "x": points[mine, 0],
-                "y": points[mine, 1],
-                "z": points[mine, 2],
-                "customdata": sample.ids[mine],
-                "marker": {"size": 2.5, "color": look.color, "opacity": 0.5 * look.opacity},
-                "hovertemplate": f"<b>{escape(class_names[k])}</b><br>image %{{customdata}}"
-                "<extra></extra>",
-            }
-        )
-    return traces
-
-
-def thin(labels: np.ndarray, count: int = MAX_POINTS) -> np.ndarray:
-    """Sorted positions of at most ``count`` samples, evenly over the classes. labels (S,)."""
-    if len(labels) <= count:
-        return np.arange(len(labels))
-    by_class = np.argsort(labels, kind="stable")
-    return np.sort(by_class[np.linspace(0, len(labels) - 1, count).astype(int)])
-
-
-def _labels_3d(
-    means: np.ndarray, class_names: Sequence[str], style: Style, height: int
-) -> list[dict[str, Any]]:
-    """Names at the tips, placed for the first camera position."""
-    width = style.measures.width
-    forward = -_EYE / np.linalg.norm(_EYE)
-    right = np.cross(forward, [0, 0, 1])
-    right /= np.linalg.norm(right)
-    up = np.cross(right, forward)
-    extent = float(np.abs(means).max()) or 1.0
-    scale = 0.33 * min(width, height) / extent
-    pixels = np.column_stack([means @ right, -(means @ up)]) * scale + [width / 2, height / 2]
-    placed = annotations(class_names, pixels, (width, height), style, marker=6)
-    return [
-        {**label, **{a: float(v) for a, v in zip("xyz", mean, strict=True)}}
-        for label, mean in zip(placed, means, strict=True)
-    ]

@@ -237,8 +237,14 @@ def template(style: Style) -> go.layout.Template:
                 "yanchor": "bottom",
                 "bgcolor": "rgba(0,0,0,0)",
                 "font": {"size": measures.ticks, "color": palette.ink},
+                "itemwidth": 30,
                 "itemclick": False,
                 "itemdoubleclick": False,
+            },
+            "modebar": {
+                "bgcolor": "rgba(0,0,0,0)",
+                "color": palette.muted,
+                "activecolor": palette.accent,
             },
             "xaxis": axis,
             "yaxis": axis | {"showgrid": True},
@@ -261,7 +267,7 @@ def config(style: Style, filename: str = "featurescope") -> dict[str, Any]:
     """Plotly's ``config``: no logo, no mode bar but the image download of large figures."""
     return {
         "displaylogo": False,
-        "displayModeBar": style.is_large,
+        "displayModeBar": "hover" if style.is_large else False,
         "modeBarButtons": [["toImage"]],
         "toImageButtonOptions": {"format": "png", "scale": 2, "filename": filename},
         "responsive": True,
@@ -383,7 +389,9 @@ def fraction_label(classes: int) -> str:
 # --- numbers and names -------------------------------------------------------------------------
 
 
-def number(value: float | None, decimals: int = 3, unit: str = "", reason: str | None = None) -> str:
+def number(
+    value: float | None, decimals: int = 3, unit: str = "", reason: str | None = None
+) -> str:
     """``value`` with a true minus, or "n/a" and the reason where there is none."""
     if value is None or not np.isfinite(value):
         return f"n/a ({reason})" if reason else "n/a"
