@@ -1,0 +1,33 @@
+"""Featurescope in the browser: ``streamlit run app.py``."""
+
+import streamlit as st
+
+from pages._ui import frame, sidebar
+
+frame.begin()
+page = st.navigation(
+    {
+        "Explore": [
+            st.Page(
+                "pages/overview.py", title="Overview", icon=":material/dashboard:", default=True
+            ),
+            st.Page("pages/class_means.py", title="Class means", icon=":material/hub:"),
+            st.Page("pages/projections.py", title="Projections", icon=":material/scatter_plot:"),
+            st.Page("pages/layers.py", title="Layers", icon=":material/layers:"),
+            st.Page(
+                "pages/intrinsic_dimension.py",
+                title="Intrinsic dimension",
+                icon=":material/straighten:",
+            ),
+            st.Page("pages/topology.py", title="Topology", icon=":material/data_usage:"),
+        ],
+        "Yours": [
+            st.Page("pages/open_your_own.py", title="Open your own", icon=":material/upload:"),
+        ],
+    },
+    expanded=True,
+)
+frame.come_back()
+with st.sidebar:
+    sidebar.show()
+page.run()

@@ -1,0 +1,93 @@
+"""Cards: a heading, "How to read this", and a figure, a table or a few sentences."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import plotly.graph_objects as go
+import streamlit as st
+
+from core.figures import theme
+from core.figures.export import figure_csv
+from pages._ui.choices import link
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """How to read a figure: what to see (Markdown), its formula (LaTeX), where it comes from."""
+
+    text: str
+    formula: str = ""
+    source: str = ""
+
+
+@contextmanager
+def card(
+    key: str, title: str, reading: Reading, figure: go.Figure | None = None, page: str | None = None
+) -> Iterator[None]:
+    """A card. ``page`` makes it lead to that page; ``figure`` offers its data as CSV."""
+    with st.container(border=True, key=f"card_{key}"):
+        with st.container(
+            horizontal=True,
+            wrap=False,
+            vertical_alignment="center",
+            gap="xsmall",
+            key=f"head_{key}",
+        ):
+            st.header(title, anchor=False)
+            if page is not None:
+                st.page_link(
+                    page,
+                    label=":material/arrow_forward:",
+                    help=f"Open the page behind {title}",
+                    query_params=link(),
+                )
+            with st.popover("How to read this", type="tertiary", icon=":material/help:"):
+                _how(key, reading, figure)
+        yield
+
+
+def figure_card(
+    key: str,
+    title: str,
+    figure: go.Figure,
+    style: theme.Style,
+    reading: Reading,
+    *,
+    alt: str,
+    page: str | None = None,
+    **select: Any,
+) -> Any:
+    """A card with one figure; returns the selection where ``on_select="rerun"`` is given."""
+    with card(key, title, reading, figure, page):
+        return st.plotly_chart(
+            figure,
+            theme=None,
+            key=f"chart_{key}",
+            alt=alt,
+            config=theme.config(style, f"featurescope-{key}"),
+            **select,
+        )
+
+
+def _how(key: str, reading: Reading, figure: go.Figure | None) -> None:
+    with st.container(key=f"how_{key}"):
+        st.markdown(reading.text)
+        if reading.formula:
+            st.latex(reading.formula)
+        if reading.source:
+            st.caption(reading.source)
+        if figure is not None:
+            st.download_button(
+                "Data as CSV",
+                data=lambda: figure_csv(figure),
+                file_name=f"featurescope-{key}.csv",
+                mime="text/csv",
+                key=f"csv_{key}",
+                on_click="ignore",
+                type="tertiary",
+                icon=":material/download:",
+            )

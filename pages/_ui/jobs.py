@@ -1,0 +1,145 @@
+"""Long work on a page: submit, follow, cancel. The job's id is in the URL, so a reload finds it."""
+
+from __future__ import annotations
+
+import secrets
+import tempfile
+from typing import Any
+
+import streamlit as st
+
+from core import jobs
+from core.jobs import Job, JobStatus
+from pages._ui.choices import drop, notice, recall
+from pages._ui.text import plain
+
+POLL_SECONDS = 0.5
+FINISHED = ("done", "failed", "cancelled")
+
+
+def owner() -> str:
+    """Whom the queue is fair to: this session."""
+    if "_owner" not in st.session_state:
+        st.session_state["_owner"] = secrets.token_hex(8)
+    return st.session_state["_owner"]
+
+
+@st.cache_resource(show_spinner=False)
+def _held() -> dict[str, tempfile.TemporaryDirectory[str]]:
+    """Folders that unfinished jobs read from, whatever becomes of the session."""
+    return {}
+
+
+def submit(function: str, request: Any, folder: tempfile.TemporaryDirectory[str]) -> Job:
+    """Queue ``function(request)`` for this session and keep ``folder`` until it is done."""
+    held = _held()
+    for job_id in list(held):
+        job = jobs.get(job_id)
+        if job is None or job.status().state in FINISHED:
+            held.pop(job_id, None)
+    job = jobs.submit(function, request, owner=owner())
+    held[job.id] = folder
+    return job
+
+
+def following() -> Job | None:
+    """The job that the URL names; says so where the server no longer knows it."""
+    asked = recall("job")
+    if asked is None:
+        return None
+    job = jobs.get(asked)
+    if job is None:
+        notice("This analysis is no longer known to the server; start it again.")
+        drop("job")
+    return job
+
+
+def follow(job: Job | None) -> None:
+    """Progress bar, time left and steps of a job, looked at twice a second until it ends."""
+    if job is None:
+        st.caption("Nothing is running. What was analysed before opens at once.")
+    elif job.status().state in FINISHED:
+        _ended(job, job.status())
+    else:
+        _poll(job)
+
+
+@st.fragment(run_every=POLL_SECONDS)
+def _poll(job: Job) -> None:
+    status = job.status()
+    if status.state in FINISHED:
+        st.rerun()
+    steps = _steps(job, status)
+    share = status.done / status.total if status.total else 0.0
+    st.progress(min(1.0, share), text=progress_text(status, share))
+    for name, seconds in steps[:-1]:
+        st.markdown(step_line(name, "done", seconds))
+    for name, _ in steps[-1:]:
+        st.markdown(step_line(name, "running"))
+
+
+def _ended(job: Job, status: JobStatus) -> None:
+    steps = _steps(job, status)
+    failed = status.state == "failed"
+    for name, seconds in steps[:-1] if failed else steps:
+        st.markdown(step_line(name, "done" if status.state == "done" else "waiting", seconds))
+    if failed:
+        for name, _ in steps[-1:]:
+            st.markdown(step_line(name, "failed"))
+        error_box("The analysis stopped.", status.error or "")
+    elif status.state == "cancelled":
+        st.caption("Cancelled. Nothing was kept.")
+    if status.state != "done" and st.button("Try again", icon=":material/refresh:"):
+        job.retry()
+        st.rerun()
+
+
+def _steps(job: Job, status: JobStatus) -> list[tuple[str, float | None]]:
+    """What the job was seen doing, in order, with the seconds each took (None: still at it)."""
+    seen: list[tuple[str, float]] = st.session_state.setdefault(f"_steps_{job.id}", [])
+    name = status.what.split(",")[0].strip()
+    if status.state == "queued":
+        seen.clear()
+    elif name and (not seen or seen[-1][0] != name):
+        seen.append((name, status.seconds))
+    ends: list[float | None] = [start for _, start in seen[1:]]
+    ends.append(status.seconds if status.state == "done" else None)
+    return [
+        (step, None if end is None else max(0.0, end - start))
+        for (step, start), end in zip(seen, ends, strict=False)
+    ]
+
+
+def progress_text(status: JobStatus, share: float) -> str:
+    """What is being done, and about how long it takes still."""
+    if status.state == "queued":
+        ahead = (status.position_in_queue or 1) - 1
+        return f"Waiting, {ahead} before this one" if ahead else "Waiting for a free worker"
+    text = status.what or "Starting"
+    if share > 0.02 and status.seconds > 1:
+        text += f" · about {seconds_text(status.seconds * (1 - share) / share)} left"
+    return plain(text)
+
+
+def seconds_text(seconds: float) -> str:
+    """A duration as a person would say it."""
+    if seconds < 90:
+        return f"{max(1, round(seconds))} s"
+    return f"{round(seconds / 60)} min"
+
+
+def step_line(name: str, state: str, seconds: float | None = None) -> str:
+    """One step as Markdown: done, running, waiting or failed."""
+    icon = {
+        "done": ":material/check_circle:",
+        "running": ":material/pending:",
+        "waiting": ":material/radio_button_unchecked:",
+        "failed": ":material/error:",
+    }[state]
+    after = "" if seconds is None else f" :gray[{seconds:.1f} s]"
+    return f"{icon} {plain(name)}{after}"
+
+
+def error_box(what: str, sentence: str) -> None:
+    """One red box: what failed, why, and the remedy (the last two are the sentence)."""
+    st.error(f"**{plain(what)}** {sentence}", icon=":material/block:")

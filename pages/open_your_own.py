@@ -1,0 +1,210 @@
+"""Open your own: drop a checkpoint, see what was recognised, correct it, analyse, watch."""
+
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import streamlit as st
+
+from core.feature_files import is_feature_file
+from core.jobs import Job, warm
+from core.request import AnalysisRequest
+from core.results import Candidate, CheckpointSummary, Settings
+from pages._ui import frame, jobs, upload
+from pages._ui.choices import choose, drop, keep, link
+from pages._ui.sidebar import open_analysis
+from pages._ui.text import plain
+
+DATA = {
+    "own": "My images",
+    "cifar10": "CIFAR-10 sample",
+    "digits": "Digits",
+    "weights": "Weights only",
+}
+MATCHES = {"names": "names match", "shapes": "shapes match", "given": "given"}
+
+
+def checkpoint_step() -> AnalysisRequest | None:
+    """Step 1: the dropped file, as a request without data yet."""
+    st.header("1 Checkpoint", anchor=False)
+    file = st.file_uploader(
+        "Checkpoint or feature file", label_visibility="collapsed", key="checkpoint_file"
+    )
+    if file is None:
+        return None
+    path = upload.store(file)
+    request = AnalysisRequest(str(path), checkpoint_name=file.name)
+    if is_feature_file(path):
+        with st.container(horizontal=True, vertical_alignment="center"):
+            st.markdown(f"**{plain(file.name)}**")
+            st.badge("feature file", icon=":material/check:", color="green")
+        return request
+    inspection = inspection_of(file.file_id, request)
+    status = inspection.status()
+    if status.state not in jobs.FINISHED:
+        waiting_for(inspection)
+        return request
+    if status.state == "failed":
+        jobs.error_box(f"Cannot open {file.name}.", status.error or "")
+        return None
+    return recognised(request, status.result)
+
+
+def inspection_of(file_id: str, request: AnalysisRequest) -> Job:
+    """The job that looks into the file, submitted once for every upload."""
+    seen = st.session_state.setdefault("_inspections", {})
+    if file_id not in seen:
+        seen[file_id] = jobs.submit("core.analysis:inspect", request, upload.session_folder())
+    return seen[file_id]
+
+
+@st.fragment(run_every=0.4)
+def waiting_for(inspection: Job) -> None:
+    if inspection.status().state in jobs.FINISHED:
+        st.rerun()
+    st.caption("Looking into the file …")
+
+
+def recognised(request: AnalysisRequest, found: CheckpointSummary) -> AnalysisRequest:
+    """What was recognised, and the choices that correct it."""
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        st.markdown(f"**{plain(request.checkpoint_name)}**")
+        if found.architecture is None:
+            st.badge("architecture unknown", icon=":material/question_mark:", color="orange")
+        else:
+            label = f"{found.architecture}, {MATCHES.get(found.match, found.match)}"
+            st.badge(plain(label), icon=":material/check:", color="green")
+    facts = [f"{found.parameters:,} parameters", found.format]
+    facts += [f"{key} {value}" for key, value in list(found.metadata.items())[:4]]
+    st.caption(plain(" · ".join(facts)))
+    for warning in found.warnings:
+        st.caption(plain(warning))
+    if found.architecture is None:
+        st.markdown(
+            "No known network has these tensors. Analyse shows what the weights alone tell, and "
+            "what gives the rest: your own constructor, or a feature file."
+        )
+        return replace(request, settings=Settings(architecture="weights"))
+    return replace(request, settings=corrections(found.candidates))
+
+
+def corrections(candidates: tuple[Candidate, ...]) -> Settings:
+    """Architecture and preprocessing, as recognised unless the reader changes them."""
+    with st.expander("Network and preprocessing"):
+        names = [candidate.architecture for candidate in candidates]
+        by_name = {candidate.architecture: candidate for candidate in candidates}
+        chosen = names[0] if names else "auto"
+        if len(names) > 1:
+            chosen = st.selectbox(
+                "Architecture",
+                ["auto", *by_name],
+                format_func=lambda n: "all that fit, ranked by accuracy" if n == "auto" else n,
+                key="architecture",
+            )
+        shown = by_name.get(chosen, candidates[0] if candidates else None)
+        if shown is not None:
+            note = f" · {shown.note}" if shown.note else ""
+            st.caption(plain(f"From the checkpoint: {shown.preprocessing}{note}"))
+        columns = st.columns(3)
+        mean = numbers(columns[0], "Mean", "0.485, 0.456, 0.406")
+        std = numbers(columns[1], "Standard deviation", "0.229, 0.224, 0.225")
+        size = numbers(columns[2], "Size (pixels)", "32")
+    return Settings(
+        architecture=chosen if len(names) > 1 else "auto",
+        mean=mean,
+        std=std,
+        input_size=int(size[0]) if size and size[0] >= 1 else None,
+    )
+
+
+def numbers(place, label: str, example: str) -> tuple[float, ...] | None:
+    """Numbers separated by commas; None where the field is empty: as the checkpoint says."""
+    text = place.text_input(label, placeholder=f"e.g. {example}", key=f"set_{label}")
+    if not text.strip():
+        return None
+    try:
+        return tuple(float(part) for part in text.replace(";", ",").split(","))
+    except ValueError:
+        place.error(f"“{plain(text)}” is not a list of numbers; write them like {example}.")
+        return None
+
+
+def data_step(request: AnalysisRequest | None) -> AnalysisRequest | None:
+    """Step 2: the reader's images, or data that comes with the app."""
+    st.header("2 Data", anchor=False)
+    if request is not None and is_feature_file(Path(request.checkpoint)):
+        st.caption("The feature file brings its own labels; no images are needed.")
+        return request
+    source = choose(
+        "source",
+        list(DATA),
+        "own",
+        partial(
+            st.segmented_control,
+            "Data",
+            required=True,
+            format_func=DATA.__getitem__,
+            label_visibility="collapsed",
+        ),
+    )
+    data, name = None, ""
+    if source == "own":
+        data, name = own_images()
+    elif source == "weights":
+        st.caption("The classifier's rows, norms, spectra and zeros of the weights; no features.")
+    else:
+        data = source
+    if request is None:
+        return None
+    if source == "weights" or request.settings.architecture == "weights":
+        return replace(request, settings=replace(request.settings, architecture="weights"))
+    return replace(request, data=data, data_name=name)
+
+
+def own_images() -> tuple[str | None, str]:
+    """Path and name of the dropped images; (None, "") without any."""
+    file = st.file_uploader(
+        "A zip of class folders, or an .npz with X and y",
+        key="data_file",
+        help="One folder of images for each class, or NumPy arrays: X (N, H, W[, C]) and y (N,).",
+    )
+    if file is None:
+        st.caption("Without images of yours, CIFAR-10 or the digits are used where they fit.")
+        return None, ""
+    return str(upload.store(file)), file.name
+
+
+def analyse_step(request: AnalysisRequest | None) -> None:
+    """Analyse and Cancel."""
+    job = jobs.following()
+    running = job is not None and job.status().state not in jobs.FINISHED
+    with st.container(horizontal=True, key="actions"):
+        start = st.button("Analyse", type="primary", disabled=request is None or running)
+        if st.button("Cancel", disabled=not running) and job is not None:
+            job.cancel()
+    if start and request is not None:
+        keep("job", jobs.submit("core.analysis:run", request, upload.session_folder()).id)
+        st.rerun()
+
+
+frame.guard(__file__)
+warm()
+job = jobs.following()
+if job is not None and job.status().state == "done":
+    result = job.status().result
+    drop("job")
+    open_analysis(result)
+    st.switch_page("pages/overview.py", query_params=link(run=result))
+frame.title(
+    "Look inside your own network",
+    line="A checkpoint (.pt, .pth, .th, .ckpt, .safetensors) or a feature file (.npz). "
+    "Nothing in the file is executed; limit 200 MB.",
+)
+left, right = st.columns(2, gap="medium")
+with left, st.container(border=True, key="card_steps"):
+    request = checkpoint_step()
+    request = data_step(request)
+    analyse_step(request)
+with right, st.container(border=True, key="card_progress"):
+    st.header("Progress", anchor=False)
+    jobs.follow(job)

@@ -1,0 +1,219 @@
+"""Overview: what this network is, its headline numbers, and five small figures."""
+
+import json
+
+import streamlit as st
+
+from core import reading, report
+from core.figures import dimension, means, projections, topology, weights
+from core.metrics import geometry
+from pages._ui import frame
+from pages._ui.cards import Reading, card, figure_card
+from pages._ui.choices import link
+from pages._ui.metrics import headline_row
+from pages._ui.text import plain
+from pages._ui.view import View
+
+MATCHES = {
+    "names": ("identified by names", "green"),
+    "shapes": ("identified by shapes", "green"),
+    "given": ("architecture given", "green"),
+    "none": ("architecture unknown", "orange"),
+}
+
+
+def cosines_card(view: View, of: str) -> None:
+    cosine = geometry.cosines(view.geometry, of)
+    rows = of == "classifier"
+    figure_card(
+        "cosines",
+        "Cosines of classifier rows" if rows else "Cosines of class means",
+        means.cosine_matrix(cosine, view.class_names, frame.style()),
+        frame.style(),
+        Reading(
+            "The neutral colour is the simplex ETF's value $-1/(K-1)$. Orange pairs are "
+            "**closer** than that, blue pairs further apart. The scale is symmetric about the "
+            "target.",
+            r"\cos\angle(w_i,\,w_j)" if rows else r"\cos\angle(\mu_i-\mu_G,\ \mu_j-\mu_G)",
+            "Papyan, Han and Donoho, PNAS 2020",
+        ),
+        alt="Matrix of cosines, class against class; neutral colour where a simplex ETF would be.",
+        page=None if rows else "pages/class_means.py",
+    )
+
+
+def angles_card(view: View, of: str) -> None:
+    cosine = geometry.cosines(view.geometry, of)
+    rows = of == "classifier"
+    figure_card(
+        "angles",
+        "Angles of classifier rows" if rows else "Angles between class means",
+        means.pair_angles(cosine, view.class_names, frame.style()),
+        frame.style(),
+        Reading(
+            "Every mark is one pair of classes. Under neural collapse all of them stand at the "
+            "dashed line, the widest angle that $K$ directions can all keep from each other.",
+            r"\arccos\frac{-1}{K-1}",
+            "Papyan, Han and Donoho, PNAS 2020",
+        ),
+        alt="Histogram of the angles between pairs of classes, with the simplex ETF's angle.",
+        page=None if rows else "pages/class_means.py",
+    )
+
+
+def by_layer_cards(view: View, left, middle) -> None:
+    style = frame.style()
+    with left:
+        figure_card(
+            "dimension",
+            "Intrinsic dimension by layer",
+            dimension.dimension_by_layer(view.analysis, style, selected=view.layer.name),
+            style,
+            Reading(
+                "How many numbers it takes to say where a sample lies, layer by layer. It often "
+                "rises at first and falls towards the output. The band is a 95 % interval.",
+                r"F(\mu)=1-\mu^{-d},\quad \mu=r_2/r_1",
+                "Facco et al. 2017; Ansuini et al. 2019",
+            ),
+            alt="Line of the TwoNN dimension from input to output, with K − 1 as reference.",
+            page="pages/intrinsic_dimension.py",
+        )
+    with middle:
+        figure_card(
+            "betti",
+            "Loops (β₁) by layer and class",
+            topology.betti_by_layer(view.analysis, style, dimension=1),
+            style,
+            Reading(
+                "Loops in the cloud of every class that stand out from sampling noise. A network "
+                "that untangles its classes brings them down to 0.",
+                r"\beta_1(\varepsilon)=\operatorname{rank} H_1(\mathrm{VR}_\varepsilon)",
+                "Naitzat, Zhitnikov and Lim, JMLR 2020; Fasy et al. 2014",
+            ),
+            alt="Heat map of the first Betti number, classes against layers.",
+            page="pages/topology.py",
+        )
+
+
+def reading_card(view: View) -> None:
+    about = "Written by fixed rules from the numbers of this analysis; nothing is guessed."
+    with card("reading", "Reading", Reading(about)):
+        for sentence in reading.sentences(view.analysis):
+            st.markdown(sentence)
+        with st.container(horizontal=True, gap="small"):
+            st.page_link(
+                "pages/class_means.py",
+                label="Open class means",
+                icon=":material/arrow_forward:",
+                query_params=link(),
+            )
+            json_button(view)
+
+
+def json_button(view: View) -> None:
+    st.download_button(
+        "Analysis as JSON",
+        data=lambda: json.dumps(report.analysis_json(view.analysis), indent=1),
+        file_name=f"{view.analysis.checkpoint.name}.json",
+        mime="application/json",
+        on_click="ignore",
+        type="tertiary",
+        icon=":material/download:",
+    )
+
+
+def show_layers(view: View) -> None:
+    headline_row(view)
+    top = st.columns(3)
+    if view.geometry is not None and len(view.class_names) > 1:
+        with top[0]:
+            cosines_card(view, "means")
+        with top[1]:
+            angles_card(view, "means")
+    with top[2]:
+        style = frame.style()
+        figure_card(
+            "pca",
+            "PCA of the features",
+            projections.pca(view.layer, view.analysis.sample, view.class_names, style),
+            style,
+            Reading(
+                "The two directions of largest variance at this layer. Large marks are class "
+                "means; every class keeps its colour and symbol on all pages.",
+                r"h \mapsto V_2^\top(h-\bar h)",
+            ),
+            alt="Scatter of the samples in the first two principal components, coloured by class.",
+            page="pages/projections.py",
+        )
+    bottom = st.columns(3)
+    by_layer_cards(view, bottom[0], bottom[1])
+    with bottom[2]:
+        reading_card(view)
+
+
+def show_weights(view: View) -> None:
+    """What the weights alone tell, and what gives the rest."""
+    style = frame.style()
+    rows = view.geometry
+    top = st.columns(3)
+    if rows is not None and rows.classifier_gram is not None and len(rows.classifier_gram) > 1:
+        with top[0]:
+            cosines_card(view, "classifier")
+        with top[1]:
+            angles_card(view, "classifier")
+    else:
+        with top[0], card("rows", "Classifier rows", Reading("The last linear layer's weights.")):
+            st.markdown("No weight looks like a classifier, so there are no rows to compare.")
+    with top[2]:
+        rest_card(view)
+    left, right = st.columns(2)
+    with left:
+        figure_card(
+            "spectra",
+            "Spectra of the weights",
+            weights.weight_spectra(view.analysis.weights, style),
+            style,
+            Reading("Singular values of every weight, each relative to its largest."),
+            alt="Lines of singular values, one for each weight tensor.",
+        )
+    with right:
+        figure_card(
+            "zeros",
+            "Zeros in the weights",
+            weights.weight_zeros(view.analysis.weights, style),
+            style,
+            Reading("Share of entries that are exactly 0: above 0 where a network was pruned."),
+            alt="Share of zero entries for each weight tensor.",
+        )
+
+
+def rest_card(view: View) -> None:
+    with card("rest", "What gives the rest", Reading("Features need a network that can be run.")):
+        if view.analysis.checkpoint.architecture is None:
+            st.markdown(
+                "No known architecture has these tensors. Three ways to its features:\n"
+                "1. `python -m core analyze CHECKPOINT --model FILE.py:FUNCTION` with your own "
+                "constructor.\n"
+                "2. Whoever starts this server names a folder of model files "
+                "(`FEATURESCOPE_MODELS`).\n"
+                "3. Run the helper in `docs/` beside your model; it writes a feature file (`.npz`) "
+                "to open here."
+            )
+        else:
+            st.markdown("The network is known, but there was no data. Open it again with images.")
+        st.page_link("pages/open_your_own.py", label="Open your own", icon=":material/upload:")
+        json_button(view)
+
+
+view = frame.view(__file__)
+analysis = view.analysis
+badges = [MATCHES.get(analysis.checkpoint.match, MATCHES["none"])]
+if analysis.accuracy is not None:
+    badges.append((f"{100 * analysis.accuracy:.1f} % accurate", "gray"))
+frame.title(view.title, tuple(badges), view.line)
+if view.layer is not None:
+    show_layers(view)
+else:
+    show_weights(view)
+for warning in (*analysis.checkpoint.warnings, *analysis.warnings):
+    st.caption(plain(warning))
