@@ -58,8 +58,7 @@ def find_contents(root: Any, name: str) -> Contents:
     candidates = [
         (path, tensors)
         for path, mapping in found
-        if not any(path[: len(o)] == o and (o or not mapping) for o in optimiser)
-        and (tensors := _tensors(mapping))
+        if not any(path[: len(o)] == o for o in optimiser) and (tensors := _tensors(mapping))
     ]
     # buffers of random states and counters are no networks, where there are weight matrices
     matrices = [c for c in candidates if any(t.dim() >= 2 for t in c[1].values())]
@@ -67,9 +66,15 @@ def find_contents(root: Any, name: str) -> Contents:
     if not candidates:
         what = "the state of an optimiser" if optimiser else "no tensors"
         raise UserError(f"{name} holds {what} and no weights; {_remedy()}")
-    candidates.sort(key=lambda c: (_rank(c[0]), -sum(t.numel() for t in c[1].values())))
+    candidates.sort(key=lambda c: (_rank(c[0]), -_numbers(c[1])))
     path, tensors = candidates[0]
-    return Contents(tensors, path, tuple(c[0] for c in candidates[1:]), _metadata(root, path))
+    enough = _numbers(tensors) // 10
+    others = tuple(other for other, t in candidates[1:] if _numbers(t) >= enough)
+    return Contents(tensors, path, others, _metadata(root, path))
+
+
+def _numbers(tensors: Mapping[Any, torch.Tensor]) -> int:
+    return sum(tensor.numel() for tensor in tensors.values())
 
 
 def _remedy() -> str:
@@ -88,7 +93,7 @@ def _mappings(root: Any, name: str) -> Iterator[tuple[tuple[str, ...], dict[Any,
         seen.add(id(value))
         if isinstance(value, dict):
             yield path, value
-            children = [(str(k), v) for k, v in dict.items(value)]
+            children = [(_text(k), v) for k, v in dict.items(value)]
         else:
             children = [(str(i), v) for i, v in enumerate(value)]
         visited += len(children)
@@ -104,13 +109,20 @@ def _mappings(root: Any, name: str) -> Iterator[tuple[tuple[str, ...], dict[Any,
         )
 
 
+def _text(key: object) -> str:
+    return str(key) if isinstance(key, str | int | float) else type(key).__name__
+
+
 def _is_optimiser(path: tuple[str, ...], mapping: dict[Any, Any]) -> bool:
     named = bool(path) and any(word in path[-1].lower() for word in _OPTIMISER)
     return named or ("param_groups" in mapping and "state" in mapping)
 
 
 def _tensors(mapping: dict[Any, Any]) -> dict[Any, torch.Tensor]:
-    return {k: v for k, v in dict.items(mapping) if isinstance(v, torch.Tensor)}
+    # detached: a pickled tensor may carry attributes that hide its methods
+    return {
+        k: torch.Tensor.detach(v) for k, v in dict.items(mapping) if isinstance(v, torch.Tensor)
+    }
 
 
 def _rank(path: tuple[str, ...]) -> int:
@@ -137,20 +149,21 @@ def _metadata(root: Any, path: tuple[str, ...]) -> dict[str, Scalar]:
         for key, value in dict.items(level):
             if isinstance(value, Namespace):
                 value = value.values
-            inside = depth < len(path) and key == path[depth]
+            inside = depth < len(path) and _text(key) == path[depth]
             if isinstance(value, dict) and not inside and len(value) <= MAX_METADATA:
-                if not _tensors(value) and not _is_optimiser((str(key),), value):
-                    _add_scalars(found, value, f"{key}.")
+                if not _tensors(value) and not _is_optimiser((_text(key),), value):
+                    _add_scalars(found, value, f"{_text(key)}.")
             elif depth < len(path) or not isinstance(value, torch.Tensor):
                 _add_scalars(found, {key: value}, "")
         level = level.get(path[depth]) if depth < len(path) else None
     return found
 
 
-def _add_scalars(found: dict[str, Scalar], values: Mapping[Any, Any], prefix: str) -> None:
-    for key, value in values.items():
-        if isinstance(value, torch.Tensor) and value.dim() == 0 and value.layout == torch.strided:
-            value = value.item() if not value.is_meta else None
+def _add_scalars(found: dict[str, Scalar], values: dict[Any, Any], prefix: str) -> None:
+    for key, value in dict.items(values):
+        if isinstance(value, torch.Tensor):
+            value = torch.Tensor.detach(value)
+            value = value.item() if value.numel() == 1 and value.dim() == 0 else None
         if isinstance(value, float) and not math.isfinite(value):
             continue
         if isinstance(value, int) and abs(value) >= 1 << 63:
@@ -158,7 +171,7 @@ def _add_scalars(found: dict[str, Scalar], values: Mapping[Any, Any], prefix: st
         if isinstance(value, str):
             value = printable(value, 200)
         if isinstance(value, Scalar) and len(found) < MAX_METADATA:
-            found[printable(f"{prefix}{key}")] = value
+            found[printable(prefix + _text(key))] = value
 
 
 def strip_prefixes(

@@ -106,9 +106,9 @@ def recognise(path: Path, name: str) -> str:
         )
     if _is_onnx(head):
         raise UserError(
-            f"{name} is an ONNX model; write its weights with: safetensors.numpy.save_file("
-            "{t.name: onnx.numpy_helper.to_array(t) for t in onnx.load('FILE.onnx').graph.initializer}, "
-            "'weights.safetensors')"
+            f"{name} is an ONNX model; write its weights with: safetensors.numpy.save_file({{"
+            "t.name: onnx.numpy_helper.to_array(t) for t in "
+            "onnx.load('FILE.onnx').graph.initializer}, 'weights.safetensors')"
         )
     raise UserError(f"{name} is {_text_or_binary(path, head)}; choose a file written with: {SAVE}")
 

@@ -53,6 +53,13 @@ def open_checkpoint(path: str | Path, name: str | None = None) -> Checkpoint:
     """
     path = Path(path)
     name = printable(name or path.name)
+    try:
+        return _open(path, name)
+    except OSError as error:
+        raise UserError(f"{name} cannot be read: {error.strerror or error}") from error
+
+
+def _open(path: Path, name: str) -> Checkpoint:
     kind = recognise(path, name)
     notes: list[str] = []
     if kind == SAFETENSORS:
@@ -65,9 +72,8 @@ def open_checkpoint(path: str | Path, name: str | None = None) -> Checkpoint:
         if contents.others:
             notes.append(_choice(contents))
     size = path.stat().st_size
-    tensors = _checked(contents.tensors, name, size)
-    tensors, prefix = strip_prefixes(tensors)
-    tensors, more = _computable(tensors, name)
+    tensors, prefix = strip_prefixes(_checked(contents.tensors, name, size))
+    tensors, more = _computable(tensors)
     return Checkpoint(
         name=name,
         path=path,
@@ -144,7 +150,7 @@ def _check_zip(path: Path, name: str) -> None:
     with zipfile.ZipFile(path) as archive:
         records = archive.infolist()
         _check_count(len(records), name)
-        if len({r.filename for r in records}) < len(records):
+        if len({r.filename.casefold() for r in records}) < len(records):
             raise UserError(f"{name} names a record twice; write it again with: {SAVE}")
         compressed = [r for r in records if r.compress_type != zipfile.ZIP_STORED]
         if compressed or sum(r.file_size for r in records) > size:
@@ -158,13 +164,15 @@ def _check_zip(path: Path, name: str) -> None:
                 f"{name} is damaged: the checksum of {printable(damaged)} is wrong; copy or "
                 "download it again"
             )
-        structure = next(r for r in records if r.filename.endswith("data.pkl"))
-        if structure.file_size > MAX_STRUCTURE:
-            raise UserError(
-                f"{name} describes its tensors in {structure.file_size >> 20} MiB, which no "
-                f"network needs; write the weights alone: {SAVE}"
-            )
-        check_pickle(io.BytesIO(archive.read(structure)), name)
+        for record in records:
+            if not record.filename.casefold().endswith("data.pkl"):
+                continue
+            if record.file_size > MAX_STRUCTURE:
+                raise UserError(
+                    f"{name} describes its tensors in {record.file_size >> 20} MiB, which no "
+                    f"network needs; write the weights alone: {SAVE}"
+                )
+            check_pickle(io.BytesIO(archive.read(record)), name)
 
 
 def _check_legacy(path: Path, name: str) -> None:
@@ -185,22 +193,24 @@ def _checked(tensors: Mapping[Any, torch.Tensor], name: str, size: int) -> dict[
     """The tensors, dense and plain, once their claims have been compared with the file's size."""
     _check_count(len(tensors), name)
     plain: dict[str, torch.Tensor] = {}
-    claims: dict[tuple[object, ...], int] = {}
+    views: set[tuple[object, ...]] = set()
+    claimed = 0
     for key, tensor in tensors.items():
         if not isinstance(key, str):
             raise UserError(
-                f"{name} names a tensor {printable(repr(key))}, and names must be text; write the "
+                f"{name} names a tensor by {type(key).__name__}, and names must be text; write the "
                 f"state dict of a network: {SAVE}"
             )
-        tensor = torch.Tensor.detach(tensor)
         shown = f"{name}: the tensor {printable(key)}"
         if tensor.layout != torch.strided or tensor.is_meta or tensor.is_nested:
             raise UserError(f"{shown} is sparse, nested or without values; write it dense: {SAVE}")
-        if tensor.is_quantized or tensor.dtype in _QUANTISED:
+        if tensor.is_quantized or _looks_quantised(key, tensor):
             raise UserError(f"{shown} is quantised; save the float network instead: {SAVE}")
-        place = (tensor.untyped_storage().data_ptr(), tensor.storage_offset(), tensor.shape)
-        claims[(*place, tensor.stride(), tensor.dtype)] = tensor.numel() * tensor.element_size()
-        if max(tensor.numel() * tensor.element_size(), sum(claims.values()) // 2) > size + 4096:
+        claim = tensor.numel() * tensor.element_size()
+        view = (tensor.data_ptr(), tensor.shape, tensor.stride(), tensor.dtype)
+        claimed += 0 if view in views else claim  # tied weights count once
+        views.add(view)
+        if claim > size or claimed > 2 * size:
             raise UserError(
                 f"{shown} claims {tensor.numel():,} numbers, more than the file holds; write it "
                 f"again with: {SAVE}"
@@ -214,20 +224,21 @@ _QUANTISED = {
     for known in ("float8_e4m3fn", "float8_e5m2", "float8_e4m3fnuz", "float8_e5m2fnuz")
     if hasattr(torch, known)
 }
-_QUANTISED_NAMES = ("_packed_params", ".qweight", ".qzeros", ".absmax", ".weight_scale", ".SCB")
+_QUANTISED_NAMES = (".qweight", ".qzeros", ".absmax", ".weight_scale", ".weight_packed", ".SCB")
 
 
-def _computable(
-    tensors: dict[str, torch.Tensor], name: str
-) -> tuple[dict[str, torch.Tensor], list[str]]:
+def _looks_quantised(key: str, tensor: torch.Tensor) -> bool:
+    small = tensor.dtype in (torch.int8, torch.uint8) and tensor.dim() >= 2
+    return (
+        tensor.dtype in _QUANTISED
+        or key.endswith(_QUANTISED_NAMES)
+        or (small and key.endswith("weight"))
+    )
+
+
+def _computable(tensors: dict[str, torch.Tensor]) -> tuple[dict[str, torch.Tensor], list[str]]:
     """Half precision in float32, and what to know about the numbers."""
     notes: list[str] = []
-    marks = [k for k in tensors if k.endswith(_QUANTISED_NAMES) or "._packed_params" in k]
-    if marks:
-        raise UserError(
-            f"{name} holds quantised weights ({printable(marks[0])}); save the float network "
-            f"before it is converted: {SAVE}"
-        )
     half = [k for k, t in tensors.items() if t.dtype in (torch.float16, torch.bfloat16)]
     if half:
         kinds = sorted({str(tensors[k].dtype).removeprefix("torch.") for k in half})

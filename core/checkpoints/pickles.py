@@ -58,8 +58,13 @@ class Namespace:
 
     values: dict[str, Any]
 
+    def __new__(cls) -> Namespace:
+        namespace = super().__new__(cls)
+        namespace.values = {}  # a pickle calls __new__ alone
+        return namespace
+
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.values = state
+        self.values = dict(state)
 
 
 def path_text(*parts: str) -> str:
@@ -124,8 +129,8 @@ def _check_global(what: str, name: str) -> None:
         )
     if what.startswith("torch.distributed."):
         raise UserError(
-            f"{name} holds the part of one process of a distributed training; gather the whole with "
-            "torch.distributed.checkpoint.state_dict: torch.save(get_model_state_dict(model, "
+            f"{name} holds the part of one process of a distributed training; gather the whole "
+            "with torch.distributed.checkpoint.state_dict: torch.save(get_model_state_dict(model, "
             "options=StateDictOptions(full_state_dict=True)), 'weights.pt')"
         )
     raise UserError(
