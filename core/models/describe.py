@@ -6,8 +6,10 @@ from collections.abc import Mapping, Sequence
 
 from core.errors import UserError
 
-LIMIT = 1 << 24
+LARGEST = 1 << 24
 """Largest size accepted from a file: metadata must not be able to ask for absurd memory."""
+
+MOST_LAYERS = 1000
 
 
 def write(values: Sequence[object]) -> str:
@@ -20,27 +22,41 @@ def word(metadata: Mapping[str, object], key: str, default: str = "") -> str:
     return str(metadata.get(key, default)).strip().lower()
 
 
-def integers(metadata: Mapping[str, object], key: str, empty: bool = False) -> tuple[int, ...]:
-    """``"1,8,8"`` → ``(1, 8, 8)``. UserError unless all are whole numbers from 1 to ``LIMIT``."""
+def integers(
+    metadata: Mapping[str, object], key: str, limit: int = LARGEST, empty: bool = False
+) -> tuple[int, ...]:
+    """``"1,8,8"`` → ``(1, 8, 8)``; UserError unless all are whole numbers from 1 to ``limit``."""
     text = word(metadata, key)
     try:
         values = tuple(int(part) for part in text.split(",") if part.strip())
     except ValueError:
         values = (0,)
-    if (not values and not empty) or any(not 1 <= value <= LIMIT for value in values):
+    allowed = (0 if empty else 1) <= len(values) <= MOST_LAYERS
+    if not allowed or any(not 1 <= value <= limit for value in values):
         raise UserError(
             f"the checkpoint's metadata has {key}={text[:40]!r}: "
-            "expected positive whole numbers separated by commas"
+            f"expected whole numbers from 1 to {limit}, separated by commas"
         )
     return values
 
 
-def integer(metadata: Mapping[str, object], key: str) -> int:
+def integer(metadata: Mapping[str, object], key: str, limit: int = LARGEST) -> int:
     """``"10"`` → ``10``, or UserError."""
-    values = integers(metadata, key)
+    values = integers(metadata, key, limit)
     if len(values) != 1:
         raise UserError(f"the checkpoint's metadata has {key}={values}: expected one number")
     return values[0]
+
+
+def image_shape(metadata: Mapping[str, object]) -> tuple[int, int, int]:
+    """(C, H, W) from ``input_shape``, or UserError."""
+    shape = integers(metadata, "input_shape")
+    if len(shape) != 3:
+        raise UserError(
+            f"the checkpoint's metadata has input_shape={write(shape)}: "
+            "expected channels,height,width"
+        )
+    return shape
 
 
 def floats(metadata: Mapping[str, object], key: str) -> tuple[float, ...] | None:

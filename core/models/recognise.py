@@ -1,0 +1,300 @@
+"""Every way in which a checkpoint's tensors make a known network, the likeliest first."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from math import prod
+
+from torch import Tensor, nn
+
+from core.data.preprocessing import Preprocessing
+from core.errors import UserError
+from core.models import describe, norms, registry
+from core.models.chain import Chain, build_chain, find_chain, guess_input_shape
+from core.models.cnn import CNN
+from core.models.constructors import Constructor, operator_constructors
+from core.models.inputs import find_input_shape
+from core.models.load import compare, load
+from core.models.meta import on_meta
+from core.models.mlp import ACTIVATIONS, MLP
+from core.models.signature import Match, Signature, find, named_shapes, positional, table
+from core.models.vit import ViT
+
+DESCRIBED: dict[str, type[MLP] | type[CNN] | type[ViT]] = {"mlp": MLP, "cnn": CNN, "vit": ViT}
+"""Own networks that write into a checkpoint's metadata what they are."""
+
+_RENAMED = {"downsample": "shortcut", "fc": "linear"}
+"""Torchvision's names of what the CIFAR ResNets call otherwise."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fit:
+    """One network that the tensors make. ``make`` returns it with the weights loaded."""
+
+    name: str
+    match: str  # "names" or "shapes"
+    classes: int
+    parameters: int
+    preprocessing: Preprocessing
+    make: Callable[[], nn.Module]
+    flexible: bool = False  # other input sizes are possible
+    warnings: tuple[str, ...] = ()
+
+
+def recognise(
+    tensors: Mapping[str, Tensor],
+    metadata: Mapping[str, object],
+    sample_shape: Sequence[int] | None = None,
+) -> tuple[Fit, ...]:
+    """The fits of the first of these that has any: the operator's own models, what the metadata
+    describes, the registry by names, the registry by shapes, a plain chain of linear layers."""
+    for find_fits in (_operator, _described, _by_names, _by_order, _chain):
+        if fits := find_fits(tensors, metadata, sample_shape):
+            return tuple(_with_metadata(fit, metadata) for fit in fits)
+    return ()
+
+
+def count_parameters(tensors: Mapping[str, Tensor]) -> int:
+    """Numbers in the tensors that are not running statistics."""
+    return sum(
+        prod(shape)
+        for name, shape in named_shapes(tensors).items()
+        if not name.endswith(("running_mean", "running_var"))
+    )
+
+
+def default_preprocessing(shape: tuple[int, int, int]) -> Preprocessing:
+    """ImageNet's normalisation for RGB (the commonest), none for anything else."""
+    channels, height, width = shape
+    mean, std = norms.IMAGENET if channels == 3 else ((0.0,) * channels, (1.0,) * channels)
+    return Preprocessing(height, width, channels, mean, std)
+
+
+def _with_metadata(fit: Fit, metadata: Mapping[str, object]) -> Fit:
+    mean, std = describe.floats(metadata, "mean"), describe.floats(metadata, "std")
+    channels = fit.preprocessing.channels
+    if mean is None or std is None or not len(mean) == len(std) == channels or min(std) <= 0:
+        return fit
+    return replace(fit, preprocessing=replace(fit.preprocessing, mean=mean, std=std))
+
+
+# --- models of the person who started the program -----------------------------------------------
+
+
+def _operator(
+    tensors: Mapping[str, Tensor],
+    metadata: Mapping[str, object],
+    sample_shape: Sequence[int] | None,
+) -> list[Fit]:
+    shapes = named_shapes(tensors)
+    fits = []
+    for name, constructor in operator_constructors().items():
+        module = _without_weights(constructor)
+        if match := compare(named_shapes(module.state_dict()), shapes):
+            make = partial(_make_given, constructor, tensors, name)
+            fits.append(given_fit(name, match, module, make, sample_shape))
+    return sorted(fits, key=lambda found: found.match)
+
+
+def _without_weights(constructor: Constructor) -> nn.Module:
+    try:
+        return on_meta(constructor)
+    except Exception:  # code that computes with its weights needs them
+        return constructor()
+
+
+def _make_given(constructor: Constructor, tensors: Mapping[str, Tensor], what: str) -> nn.Module:
+    module = constructor()
+    load(module, tensors, what)
+    return module
+
+
+def given_fit(
+    name: str,
+    match: str,
+    module: nn.Module,
+    make: Callable[[], nn.Module],
+    sample_shape: Sequence[int] | None,
+) -> Fit:
+    """The fit of a network that comes as code; its input shape is found by trying."""
+    found = find_input_shape(module, sample_shape)
+    shape = found or (3, 32, 32)
+    matrices = [s for s in named_shapes(module.state_dict()).values() if len(s) == 2]
+    preprocessing = default_preprocessing(shape)
+    mean, std = getattr(module, "mean", None), getattr(module, "std", None)
+    if isinstance(mean, Sequence) and isinstance(std, Sequence):
+        preprocessing = replace(preprocessing, mean=tuple(mean), std=tuple(std))
+    unknown = "no input size was found that this network accepts: give it an attribute input_shape"
+    return Fit(
+        name,
+        match,
+        matrices[-1][0] if matrices else 0,
+        sum(parameter.numel() for parameter in module.parameters()),
+        preprocessing,
+        make,
+        warnings=() if found else (unknown,),
+    )
+
+
+# --- own models that describe themselves --------------------------------------------------------
+
+
+def _described(
+    tensors: Mapping[str, Tensor],
+    metadata: Mapping[str, object],
+    sample_shape: Sequence[int] | None,
+) -> list[Fit]:
+    name = describe.word(metadata, "architecture")
+    if name not in DESCRIBED:
+        return []
+    constructor = partial(DESCRIBED[name].from_metadata, metadata)
+    try:
+        module = on_meta(constructor)
+    except UserError:
+        return []
+    if compare(named_shapes(module.state_dict()), named_shapes(tensors)) != "names":
+        return []
+    make = partial(_make_given, constructor, tensors, name)
+    found = given_fit(name, "names", module, make, None)
+    shape = module.input_shape  # type: ignore[arg-type]
+    # trained by ourselves: the recipe writes its normalisation, or there is none
+    plain = norms.apply(default_preprocessing(shape), ("no-norm",))  # type: ignore[arg-type]
+    return [replace(found, classes=module.classes, preprocessing=plain)]  # type: ignore[arg-type]
+
+
+# --- the registry --------------------------------------------------------------------------------
+
+
+def _by_names(
+    tensors: Mapping[str, Tensor],
+    metadata: Mapping[str, object],
+    sample_shape: Sequence[int] | None,
+) -> list[Fit]:
+    signatures = table()
+    for names in ({}, _RENAMED):
+        renamed = {_rename(name, names): tensor for name, tensor in tensors.items()}
+        match = find(named_shapes(renamed), signatures.classifiers, signatures.by_names)
+        if match:
+            return _registered(match, "names", renamed, metadata)
+    return []
+
+
+def _rename(name: str, names: Mapping[str, str]) -> str:
+    return ".".join(names.get(part, part) for part in name.split("."))
+
+
+def _by_order(
+    tensors: Mapping[str, Tensor],
+    metadata: Mapping[str, object],
+    sample_shape: Sequence[int] | None,
+) -> list[Fit]:
+    signatures, items = table(), positional(named_shapes(tensors))
+    places = [tuple(len(items) + place for place in places) for places in signatures.places]
+    match = find(items, places, signatures.by_order)
+    return _registered(match, "shapes", tensors, metadata) if match else []
+
+
+def _registered(
+    match: Match, how: str, tensors: Mapping[str, Tensor], metadata: Mapping[str, object]
+) -> list[Fit]:
+    total = sum(prod(shape) for shape in named_shapes(tensors).values())
+    warnings: tuple[str, ...] = ()
+    if how == "shapes":
+        warnings = ("the names of the tensors are unknown: they were matched by their shapes",)
+    return [
+        Fit(
+            signature.name,
+            how,
+            match.classes,
+            total - signature.buffers,
+            with_channels(signature.preprocessing, match.channels),
+            partial(make_registered, signature, match.classes, match.channels, tensors),
+            signature.flexible,
+            warnings,
+        )
+        for signature in _likeliest_first(match.signatures, tensors, metadata)
+    ]
+
+
+def with_channels(preprocessing: Preprocessing, channels: int) -> Preprocessing:
+    """The same for another number of channels, with their mean normalisation in each."""
+    if channels == preprocessing.channels:
+        return preprocessing
+    mean = sum(preprocessing.mean) / len(preprocessing.mean)
+    std = sum(preprocessing.std) / len(preprocessing.std)
+    spread = {"mean": (mean,) * channels, "std": (std,) * channels}
+    return replace(preprocessing, channels=channels, **spread)  # type: ignore[arg-type]
+
+
+def make_registered(
+    signature: Signature, classes: int, channels: int, tensors: Mapping[str, Tensor]
+) -> nn.Module:
+    """The network of the registry with the weights loaded, or UserError."""
+    module = registry.create(signature.name, signature.source, classes, channels)
+    load(module, tensors, signature.name)
+    return module
+
+
+def _likeliest_first(
+    signatures: tuple[Signature, ...],
+    tensors: Mapping[str, Tensor],
+    metadata: Mapping[str, object],
+) -> list[Signature]:
+    named = {describe.word(metadata, key) for key in ("architecture", "arch", "model")}
+    # files in the layout of EfficientNet-PyTorch are ports of TensorFlow's weights
+    prefix = "tf_" if "_conv_stem.weight" in tensors else ""
+    sources = ("own", "torchvision", "timm")
+
+    def rank(signature: Signature) -> tuple:
+        name = signature.name.removeprefix("timm/")
+        unlike = (name not in named, not name.startswith(prefix))
+        return (*unlike, sources.index(signature.source), len(name), name)
+
+    ranked = sorted(signatures, key=rank)
+    if not registry.has_timm():
+        ranked = [s for s in ranked if s.source != "timm"] or ranked
+    return ranked
+
+
+# --- a plain chain of linear layers --------------------------------------------------------------
+
+
+def _chain(
+    tensors: Mapping[str, Tensor],
+    metadata: Mapping[str, object],
+    sample_shape: Sequence[int] | None,
+) -> list[Fit]:
+    chain = find_chain(tensors)
+    if chain is None:
+        return []
+    known = describe.word(metadata, "activation")
+    activations = [known] if known in ACTIVATIONS else list(ACTIVATIONS)
+    warnings = []
+    if len(activations) > 1 and len(chain.linears) > 1:
+        warnings.append("the checkpoint does not say its activation function: ReLU is assumed")
+    shape = _chain_input(chain, metadata, sample_shape)
+    return [
+        Fit(
+            "mlp" if activation == "relu" else f"mlp_{activation}",
+            "shapes",
+            chain.widths[-1],
+            count_parameters(tensors),
+            default_preprocessing(shape),
+            partial(build_chain, chain, tensors, activation),
+            warnings=tuple(warnings),
+        )
+        for activation in (activations if len(chain.linears) > 1 else activations[:1])
+    ]
+
+
+def _chain_input(
+    chain: Chain, metadata: Mapping[str, object], sample_shape: Sequence[int] | None
+) -> tuple[int, int, int]:
+    size = chain.widths[0]
+    if "input_shape" in metadata and prod(shape := describe.image_shape(metadata)) == size:
+        return shape
+    if sample_shape is not None and prod(sample_shape) == size:
+        return (sample_shape[0], sample_shape[1], sample_shape[2])
+    return guess_input_shape(size)
