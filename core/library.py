@@ -16,7 +16,8 @@ from pathlib import Path
 from core import store
 from core.checkpoints.runs import Run, runs_below
 from core.errors import UserError
-from core.results import SCHEMA, Analysis, Settings
+from core.request import AnalysisRequest
+from core.results import SCHEMA, Analysis
 
 BUNDLED_RUNS = Path(__file__).resolve().parent.parent / "checkpoints"
 DEFAULT_RUN = "resnet20-cifar10"
@@ -75,9 +76,11 @@ def is_analysis_id(run_id: str) -> bool:
     return _ANALYSIS_ID.fullmatch(run_id) is not None
 
 
-def analysis_id(checkpoint_sha256: str, data_sha256: str | None, settings: Settings) -> str:
-    """The id of an analysis: a digest of everything that its numbers depend on."""
-    key = json.dumps([SCHEMA, checkpoint_sha256, data_sha256, asdict(settings)], sort_keys=True)
+def analysis_id(checkpoint_sha256: str, data_key: str | None, request: AnalysisRequest) -> str:
+    """The id of an analysis: a digest of everything that it depends on, shown names included."""
+    names = (request.checkpoint_name, request.data_name, request.model)
+    parts = [SCHEMA, checkpoint_sha256, data_key, names, asdict(request.settings)]
+    key = json.dumps(parts, sort_keys=True)
     return "analysis-" + hashlib.sha256(key.encode()).hexdigest()[:20]
 
 

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from core.metrics.collapse import class_geometry, neural_collapse
-from core.metrics.intrinsic_dimension import dimensions
+from core.metrics.intrinsic_dimension import FULL_LIMIT, dimensions
 from core.metrics.moments import ClassMoments, moment_warnings
+from core.metrics.neighbours import distance_matrix
 from core.metrics.probes import linear_probe
 from core.metrics.projection import projection
 from core.metrics.separation import separation
@@ -88,12 +89,15 @@ def measure_cloud(
     cloud: Cloud, labels: np.ndarray, classes: int, settings: Settings
 ) -> tuple[Scoped[IntrinsicDimension] | None, Scoped[Topology] | None]:
     """Intrinsic dimension and topology of all points and of every class, where wanted."""
-    dimension, topology = None, None
+    dimension, topology, distances = None, None, None
+    if len(cloud.points) <= FULL_LIMIT and {"dimension", "topology"} & set(settings.metrics):
+        distances = distance_matrix(cloud.points)
     if "dimension" in settings.metrics:
         dimension = dimensions(
             cloud.points,
             labels,
             classes,
+            distances=distances,
             seed=settings.seed,
             ambient=cloud.ambient,
             projected=cloud.projected,
@@ -103,6 +107,7 @@ def measure_cloud(
             cloud.points,
             labels,
             classes,
+            distances=distances,
             max_dim=settings.max_dim,
             landmarks=settings.landmarks,
             seed=settings.seed,

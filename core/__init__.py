@@ -1,0 +1,1 @@
+"""Featurescope's engine: everything that computes. Never imports streamlit."""
