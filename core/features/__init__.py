@@ -1,0 +1,1 @@
+"""Features of every layer of a model: which layers, read by hooks, reduced while they stream by."""

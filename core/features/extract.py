@@ -1,0 +1,398 @@
+"""Features of every layer: class statistics over all images, a sample of features, sparsity.
+
+Images go through the model once, class by class. The pooled features of all layers are kept while
+they fit ``KEEP_BYTES``; then every statistic is made from them at the end. Otherwise, and for
+flattened features, the statistics stream and the images go through the model a second time.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from core.data.dataset import Dataset
+from core.errors import UserError
+from core.features import devices, passes
+from core.features.hooks import module_lock
+from core.features.passes import Meter, ModelLike, Placed
+from core.features.readings import canonical, flattened, numbers, pooled, pooled_dim
+from core.features.statistics import ClassStatistics, ProjectedStatistics
+from core.features.taps import Tap, Trace, penultimate_index, select
+from core.features.zeros import SmallCounts, ZeroCounts
+from core.metrics.moments import ClassMoments
+from core.metrics.sparsity import sparsity
+from core.progress import IsCancelled, Progress, check, never, silent
+from core.results import Settings, Sparsity
+
+SAMPLE = 2000
+"""Samples kept for pictures, dimension and topology, at most."""
+
+KEEP_BYTES = 512 << 20
+"""Pooled features of all layers are kept up to this size, so that one pass is enough."""
+
+MEANS_BYTES = 2 << 30
+"""Class means and basis of all layers may take this much; flattened features can need more."""
+
+_NO_SPARSITY = ("Input", "Pool", "ClassToken", "Output")
+
+
+@dataclass(frozen=True, slots=True)
+class LayerFeatures:
+    """What was read at one layer."""
+
+    tap: Tap
+    dim: int  # of the pooled features
+    flat_dim: int  # of the whole output
+    moments: ClassMoments  # over all N samples; of flattened features if those were asked for
+    ncc_accuracy: float | None  # of the nearest-class-mean classifier, over all N samples
+    sparsity: Sparsity | None
+    pooled_sample: np.ndarray  # (S, d) float32, pooled, rows as Features.sample
+    sample_coordinates: np.ndarray  # (S, r) h - mu_G in moments.basis
+
+    @property
+    def name(self) -> str:
+        return self.tap.name
+
+    @property
+    def module(self) -> str:
+        return self.tap.module
+
+    @property
+    def kind(self) -> str:
+        return self.tap.kind
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.tap.shape
+
+    @property
+    def depth(self) -> float:
+        return self.tap.depth
+
+
+@dataclass(frozen=True, slots=True)
+class Features:
+    """Every layer of one model on one data set."""
+
+    device: str
+    batch_size: int
+    threads: int
+    labels: np.ndarray  # (N,)
+    predictions: np.ndarray | None  # (N,) None if the output is no vector of class scores
+    accuracy: float | None  # None if the model's classes are not the data's
+    class_accuracy: np.ndarray | None  # (K,) NaN for a class without images
+    sample: np.ndarray  # (S,) sorted positions in the data set
+    layers: tuple[LayerFeatures, ...]  # in call order
+    penultimate: int | None  # index in layers; None for a model without a linear layer
+    weight: np.ndarray | None  # (K, d) of the classifier
+    bias: np.ndarray | None  # (K,)
+    penultimate_nc4: float | None
+    seconds: dict[str, float]
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def taps(self) -> tuple[Tap, ...]:
+        return tuple(layer.tap for layer in self.layers)
+
+
+def extract(
+    model: ModelLike,
+    dataset: Dataset,
+    settings: Settings,
+    *,
+    progress: Progress = silent,
+    cancelled: IsCancelled = never,
+) -> Features:
+    """Read the layers ``settings.layers`` of the model on all images of ``dataset``.
+
+    Used of ``settings``: layers, features ("flat": statistics of whole outputs), metrics (sparsity
+    is left out if not among them), batch_size, device, seed. The caller has already selected
+    ``max_images``. One extraction per module instance runs at a time. Raises UserError and
+    Cancelled; the hooks are gone in every case.
+    """
+    with module_lock(model.module):
+        started = time.perf_counter()
+        placed = passes.place(model, settings.device)
+        traced = passes.probe(placed, dataset)
+        taps = select(traced, settings.layers)
+        _check_means(taps, dataset.classes, settings.features == "flat")
+        pace = _pace(placed, dataset, taps, settings)
+        seconds = {"trial": time.perf_counter() - started}
+        while True:
+            try:
+                work = _Extraction(placed, dataset, traced, taps, settings)
+                return work.run(pace, seconds, progress, cancelled)
+            except (MemoryError, RuntimeError) as error:
+                if not devices.is_out_of_memory(error) or pace.batch_size == 1:
+                    raise
+                pace = replace(pace, batch_size=pace.batch_size // 2)
+                devices.free_memory()
+
+
+def looks(taps: Sequence[Tap], images: int, flat: bool) -> int:
+    """How often the images go through the model: 1 where all pooled features can be kept."""
+    kept = 4 * images * sum(pooled_dim(tap.shape) for tap in taps)
+    return 2 if flat or kept > KEEP_BYTES else 1
+
+
+def _check_means(taps: Sequence[Tap], classes: int, flat: bool) -> None:
+    if not flat:
+        return
+    need = 20 * classes * sum(int(np.prod(tap.shape)) for tap in taps)  # means and basis, working
+    if need > MEANS_BYTES:
+        raise UserError(
+            f"class means of flattened features of {len(taps)} layers need {need / 1e9:.1f} GB: "
+            "use pooled features, or name fewer layers"
+        )
+
+
+def _pace(
+    placed: Placed, dataset: Dataset, taps: Sequence[Tap], settings: Settings
+) -> devices.Pace:
+    """Threads and batch size, tried on the first pass's work for the first images."""
+    few = dataset.select(np.arange(min(len(dataset), 1024)))
+    rows = np.arange(len(few))
+    readers = [_Reader(tap, placed, settings, few.labels, few.classes, rows) for tap in taps]
+
+    def visit(i: int, rows: slice, x: Tensor) -> None:
+        readers[i].look(rows, x)
+
+    return passes.find_pace(placed, few, taps, visit, settings.batch_size)
+
+
+class _Reader:
+    """Everything gathered at one tap. Rows are those of the pass, class by class."""
+
+    def __init__(
+        self,
+        tap: Tap,
+        placed: Placed,
+        settings: Settings,
+        labels: np.ndarray,
+        classes: int,
+        kept_row: np.ndarray,
+    ) -> None:
+        self.tap = tap
+        self._labels = labels  # (N,) in the order of the pass
+        self._kept_row = kept_row  # (N,) row in ``kept``, or -1
+        self._device = placed.device
+        self._channels_last = placed.channels_last
+        self._flat = settings.features == "flat"
+        self._keeps_all = bool((kept_row >= 0).all()) and not self._flat
+        self.dim = pooled_dim(tap.shape)
+        self.flat_dim = int(np.prod(tap.shape))
+        self.kept = torch.empty(int((kept_row >= 0).sum()), self.dim, device=placed.device)
+        width = self.flat_dim if self._flat else self.dim
+        self.first = ClassStatistics(classes, width, placed.device)
+        self.second: ProjectedStatistics | None = None
+        self.coordinates = np.empty((0, 0), dtype=np.float32)  # (kept, r)
+        self.nearest = np.empty(len(labels), dtype=np.int64)  # (N,)
+        self.zeros: ZeroCounts | SmallCounts | None = None
+        if "sparsity" in settings.metrics and tap.kind not in _NO_SPARSITY:
+            smooth = tap.is_activation and not tap.relu_like
+            self.zeros = (SmallCounts if smooth else ZeroCounts)(len(labels), self.flat_dim)
+
+    def look(self, rows: slice, x: Tensor) -> None:
+        """One batch of the first pass."""
+        vectors = pooled(x, self.tap.class_token).float()  # (B, d)
+        if self._keeps_all:
+            self.kept[rows] = vectors
+        else:
+            row = torch.from_numpy(self._kept_row[rows]).to(self._device)
+            self.kept[row[row >= 0]] = vectors[row >= 0]
+        if self.zeros is not None:
+            self.zeros.update(rows, flattened(x, self._channels_last))
+        if not self._keeps_all:
+            self.first.update(self._vectors(x), self._labels[rows])
+
+    def look_again(self, rows: slice, x: Tensor) -> None:
+        """One batch of the second pass."""
+        self._project(rows, self._vectors(x))
+
+    def _vectors(self, x: Tensor) -> Tensor:
+        if self._flat:
+            return flattened(x, self._channels_last).float()
+        return pooled(x, self.tap.class_token).float()
+
+    def _project(self, rows: slice, vectors: Tensor) -> None:
+        assert self.second is not None
+        coordinates, self.nearest[rows] = self.second.project(vectors, self._labels[rows])
+        row = self._kept_row[rows]
+        self.coordinates[row[row >= 0]] = coordinates[row >= 0]
+
+    def between(self) -> None:
+        """From the first look to the second; both at once where all features were kept."""
+        if self._keeps_all:
+            for rows in _chunks(len(self.kept)):
+                self.first.update(self.kept[rows], self._labels[rows])
+        means = self.first.compute()
+        if not np.isfinite(means.means[means.counts > 0]).all():
+            raise UserError(
+                f"layer {self.tap.name} gives NaN or infinite features: "
+                "the checkpoint's weights are not finite or too large"
+            )
+        self.second = ProjectedStatistics(means, self._device)
+        self.coordinates = np.empty((len(self.kept), self.second.rank), dtype=np.float32)
+        if self._keeps_all:
+            for rows in _chunks(len(self.kept)):
+                self._project(rows, self.kept[rows])
+
+    def layer(self, sample_rows: np.ndarray, classes: int) -> LayerFeatures:
+        """The result. sample_rows (S,): rows of ``kept``."""
+        assert self.second is not None
+        moments = self.second.compute()
+        if self._flat and self._channels_last:
+            moments = replace(
+                moments,
+                means=canonical(moments.means, self.tap.shape),
+                basis=canonical(moments.basis, self.tap.shape),
+            )
+        return LayerFeatures(
+            tap=self.tap,
+            dim=self.dim,
+            flat_dim=self.flat_dim,
+            moments=moments,
+            ncc_accuracy=self.second.ncc_accuracy,
+            sparsity=self._sparsity(classes),
+            pooled_sample=numbers(self.kept)[sample_rows],
+            sample_coordinates=self.coordinates[sample_rows],
+        )
+
+    def _sparsity(self, classes: int) -> Sparsity | None:
+        if self.zeros is None:
+            return None
+        self.zeros.finish()
+        return sparsity(
+            self.zeros.share,
+            self.zeros.active,
+            self._labels,
+            classes,
+            approximate=self.zeros.approximate,
+            threshold=self.zeros.threshold,
+            is_activation=self.tap.is_activation,
+            relu_like=self.tap.relu_like,
+        )
+
+
+def _chunks(rows: int, size: int = 4096) -> list[slice]:
+    return [slice(i, min(i + size, rows)) for i in range(0, rows, size)]
+
+
+class _Extraction:
+    """One attempt at one batch size: accumulators are made anew, so a failed one leaves nothing."""
+
+    def __init__(
+        self, placed: Placed, dataset: Dataset, traced: Trace, taps: tuple[Tap, ...],
+        settings: Settings,
+    ) -> None:  # fmt: skip
+        self._placed, self._dataset, self._traced = placed, dataset, traced
+        self._settings = settings
+        n = len(dataset)
+        self._looks = looks(taps, n, settings.features == "flat")
+        self._order = np.argsort(dataset.labels, kind="stable")  # (N,) position of every row
+        self._labels = dataset.labels[self._order].astype(np.int64)
+        self._sample = dataset.stratified(min(n, SAMPLE), settings.seed)
+        row_of = np.empty(n, dtype=np.int64)
+        row_of[self._order] = np.arange(n)
+        kept_row = np.arange(n)
+        self._sample_rows = row_of[self._sample]
+        if self._looks == 2:
+            kept_row = np.full(n, -1)
+            kept_row[self._sample_rows] = np.arange(len(self._sample))
+            self._sample_rows = np.arange(len(self._sample))
+        self._readers = [
+            _Reader(tap, placed, settings, self._labels, dataset.classes, kept_row) for tap in taps
+        ]
+        self._predictions = np.empty(n, dtype=np.int64) if len(traced.output_shape) == 1 else None
+
+    def run(
+        self,
+        pace: devices.Pace,
+        seconds: dict[str, float],
+        progress: Progress,
+        cancelled: IsCancelled,
+    ) -> Features:
+        meter = Meter(self._looks * len(self._dataset), progress)
+        started = time.perf_counter()
+        self._pass(pace, [r.look for r in self._readers], meter, cancelled)
+        with devices.torch_threads(pace.threads):
+            for reader in self._readers:
+                check(cancelled)
+                reader.between()
+        if self._looks == 2:
+            self._pass(pace, [r.look_again for r in self._readers], meter, cancelled)
+        seconds = {**seconds, "features": time.perf_counter() - started}
+        return self._features(pace, seconds)
+
+    def _pass(
+        self,
+        pace: devices.Pace,
+        read: Sequence[Callable[[slice, Tensor], None]],
+        meter: Meter,
+        cancelled: IsCancelled,
+    ) -> None:
+        def finished(rows: slice, output: Tensor) -> None:
+            if self._predictions is not None:
+                self._predictions[self._order[rows]] = output.argmax(1).cpu().numpy()
+            meter.add(rows.stop - rows.start)
+
+        passes.run_pass(
+            self._placed,
+            self._dataset,
+            [r.tap for r in self._readers],
+            self._order,
+            pace,
+            lambda i, rows, x: read[i](rows, x),
+            finished=finished,
+            cancelled=cancelled,
+        )
+
+    def _features(self, pace: devices.Pace, seconds: dict[str, float]) -> Features:
+        classes = self._dataset.classes
+        taps = tuple(r.tap for r in self._readers)
+        penultimate = penultimate_index(taps, self._traced)
+        classifier = self._traced.classifier
+        correct, warnings = self._correct()
+        by_class = None
+        if correct is not None:
+            counts = np.bincount(self._dataset.labels, minlength=classes)
+            with np.errstate(invalid="ignore"):
+                by_class = np.bincount(self._dataset.labels, correct, classes) / counts
+        nc4 = None
+        if correct is not None and penultimate is not None and self._predictions is not None:
+            nearest = self._readers[penultimate].nearest
+            nc4 = float((nearest != self._predictions[self._order]).mean())
+        return Features(
+            device=self._placed.device.type,
+            batch_size=pace.batch_size,
+            threads=pace.threads,
+            labels=self._dataset.labels,
+            predictions=self._predictions,
+            accuracy=float(correct.mean()) if correct is not None else None,
+            class_accuracy=by_class,
+            sample=self._sample,
+            layers=tuple(r.layer(self._sample_rows, classes) for r in self._readers),
+            penultimate=penultimate,
+            weight=numbers(classifier.weight) if classifier is not None else None,
+            bias=numbers(classifier.bias) if classifier and classifier.bias is not None else None,
+            penultimate_nc4=nc4,
+            seconds=seconds,
+            warnings=warnings,
+        )
+
+    def _correct(self) -> tuple[np.ndarray | None, tuple[str, ...]]:
+        """(N,) whether each prediction is right, or None and a warning why there is no answer."""
+        outputs = self._traced.output_shape
+        if self._predictions is None:
+            return None, (f"the output of the model has shape {outputs}: no accuracy",)
+        if outputs[0] != self._dataset.classes:
+            return None, (
+                f"the model tells {outputs[0]} classes apart and the data has "
+                f"{self._dataset.classes}: no accuracy, and no comparison with the classifier",
+            )
+        return self._predictions == self._dataset.labels, ()

@@ -1,0 +1,165 @@
+"""Class statistics of features that stream by, in two looks at the data.
+
+The first look gives class means. The second gives, in the directions that the centred means span,
+the within-class covariance and the nearest class mean of every sample. Nearest-class-mean
+accuracy needs the second look at every width, so a d x d scatter would save nothing; none is made.
+
+``update``, ``merge`` and ``compute`` are associative: batches in any order and any number of
+processes give the same result to 1e-6.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from core.metrics.moments import ClassMoments, span_of_means
+
+WIDE = 4096
+"""From this width a batch is reduced in float32, below it in float64; sums over batches are always
+float64. Measured on a CPU with batches of 32: at d = 16384 float32 is 2.4 times faster, at 1024
+and below the difference is lost in the cost of the call."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClassMeans:
+    """What the first look gives."""
+
+    counts: np.ndarray  # (K,) int64
+    means: np.ndarray  # (K, d) float64, NaN where a class is empty
+
+
+def accumulator(device: torch.device) -> torch.device:
+    """Where float64 sums live: on the device itself, except MPS, which has no float64."""
+    return torch.device("cpu") if device.type == "mps" else device
+
+
+def _working(features: Tensor, device: torch.device) -> Tensor:
+    """(B, d) where and in which precision one batch is reduced."""
+    features = features.to(device)
+    return features.float() if features.shape[1] >= WIDE else features.double()
+
+
+class ClassStatistics:
+    """First look: counts and means of every class."""
+
+    def __init__(self, classes: int, dim: int, device: torch.device | str = "cpu") -> None:
+        self._device = accumulator(torch.device(device))
+        self._counts = np.zeros(classes, dtype=np.int64)
+        self._sums = torch.zeros(classes, dim, dtype=torch.float64, device=self._device)  # (K, d)
+
+    def update(self, features: Tensor, labels: np.ndarray) -> ClassStatistics:
+        """Add features (B, d) with labels (B,)."""
+        features = _working(features, self._device)
+        present, inverse = np.unique(labels, return_inverse=True)
+        self._counts[present] += np.bincount(inverse)
+        member = np.arange(len(present))[:, None] == inverse  # (p, B)
+        weights = torch.from_numpy(member).to(features)
+        index = torch.from_numpy(present).to(self._device)
+        self._sums.index_add_(0, index, (weights @ features).double())
+        return self
+
+    def merge(self, other: ClassStatistics) -> ClassStatistics:
+        """Add what another accumulator of the same layer has seen."""
+        self._counts += other._counts
+        self._sums += other._sums.to(self._device)
+        return self
+
+    def compute(self) -> ClassMeans:
+        sums = self._sums.cpu().numpy()
+        with np.errstate(invalid="ignore"):
+            means = sums / self._counts[:, None]  # (K, d)
+        return ClassMeans(self._counts.copy(), means)
+
+
+class ProjectedStatistics:
+    """Second look: spread around the class means, in the r directions that they span."""
+
+    def __init__(self, first: ClassMeans, device: torch.device | str = "cpu") -> None:
+        self._device = accumulator(torch.device(device))
+        self._first = first
+        self._basis = span_of_means(first.means, first.counts)  # (r, d)
+        present = first.counts > 0
+        centred = first.means - first.means[present].mean(axis=0)
+        self._mean_coordinates = centred @ self._basis.T  # (K, r)
+        wide = first.means.shape[1] >= WIDE
+        kind = torch.float32 if wide else torch.float64
+        self._means_device = torch.from_numpy(first.means).to(self._device, kind)
+        self._basis_device = torch.from_numpy(self._basis).to(self._device, kind)
+        classes, r = len(first.counts), len(self._basis)
+        self._squares = np.zeros(classes)
+        self._within_class = np.zeros((r, r))
+        self._within_sample = np.zeros((r, r))
+        self._correct = 0
+        self._seen = 0
+
+    def update(self, features: Tensor, labels: np.ndarray) -> ProjectedStatistics:
+        """Add features (B, d) with labels (B,): the same ones that the first look saw."""
+        self.project(features, labels)
+        return self
+
+    def project(self, features: Tensor, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """``update``, and give h - mu_G in the basis, (B, r), and the nearest class, (B,)."""
+        features = _working(features, self._device)
+        one_class = len(labels) and (labels == labels[0]).all()
+        chosen = int(labels[0]) if one_class else torch.from_numpy(labels).to(self._device)
+        residual = features - self._means_device[chosen]  # (B, d)
+        squares = torch.linalg.vector_norm(residual, dim=1).double() ** 2
+        self._squares += np.bincount(labels, squares.cpu().numpy(), len(self._squares))
+        # (r, d) @ (d, B): on a CPU a quarter faster than the other way round
+        spread = (self._basis_device @ residual.T).T.double().cpu().numpy()  # (B, r)
+        self._within_sample += spread.T @ spread
+        weighted = spread / np.sqrt(self._first.counts[labels])[:, None]
+        self._within_class += weighted.T @ weighted
+        coordinates = spread + self._mean_coordinates[labels]
+        nearest = nearest_class(coordinates, self._mean_coordinates)
+        self._correct += int((nearest == labels).sum())
+        self._seen += len(labels)
+        return coordinates, nearest
+
+    def merge(self, other: ProjectedStatistics) -> ProjectedStatistics:
+        """Add what another accumulator with the same first look has seen."""
+        if not np.array_equal(self._first.means, other._first.means, equal_nan=True):
+            raise ValueError("cannot merge second looks that were made around different means")
+        self._squares += other._squares
+        self._within_class += other._within_class
+        self._within_sample += other._within_sample
+        self._correct += other._correct
+        self._seen += other._seen
+        return self
+
+    def compute(self) -> ClassMoments:
+        counts = self._first.counts
+        with np.errstate(invalid="ignore"):
+            within_trace = np.where(counts > 0, self._squares / counts, np.nan)
+        return ClassMoments(
+            counts=counts,
+            means=self._first.means,
+            within_trace=within_trace,
+            basis=self._basis,
+            within_class=self._within_class / max(1, int((counts > 0).sum())),
+            within_sample=self._within_sample / max(1, int(counts.sum())),
+        )
+
+    @property
+    def rank(self) -> int:
+        """r, the directions that the centred class means span."""
+        return len(self._basis)
+
+    @property
+    def ncc_accuracy(self) -> float | None:
+        """Share of samples whose nearest class mean is their own class's; None without samples."""
+        return self._correct / self._seen if self._seen else None
+
+
+def nearest_class(coordinates: np.ndarray, mean_coordinates: np.ndarray) -> np.ndarray:
+    """(B,) index of the nearest class mean; coordinates (B, r), mean_coordinates (K, r).
+
+    Distances in the span of the centred means order the classes as those in R^d do: the rest of
+    h - mu_k is the same for every class. Classes without a mean (NaN) are never nearest.
+    """
+    squared = (mean_coordinates**2).sum(1) - 2 * coordinates @ mean_coordinates.T  # (B, K)
+    return np.where(np.isnan(squared), np.inf, squared).argmin(1)
