@@ -157,9 +157,8 @@ def table() -> Table:
     signatures = {}
     for name, source, classifier, places, *middle, preprocessing in data["models"]:
         keys = tuple(data["classifiers"][classifier])
-        signatures[name] = Signature(
-            name, source, keys, tuple(places), *middle, preprocessings[preprocessing]
-        )
+        rest = [*middle, preprocessings[preprocessing]]
+        signatures[name] = Signature(name, source, keys, tuple(places), *rest)
     return index(signatures)
 
 
