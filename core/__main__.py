@@ -236,11 +236,12 @@ def _summary(analysis: Analysis) -> str:
     if analysis.accuracy is not None:
         lines.append(f"accuracy {analysis.accuracy:.4f}")
     if analysis.penultimate is not None:
-        collapse = asdict(analysis.penultimate.collapse)
-        reasons = collapse.pop("reasons")
+        collapse = analysis.penultimate.collapse
         lines += [
-            f"{key:20} {value:.4f}" if value is not None else f"{key:20} n/a: {reasons.get(key)}"
-            for key, value in collapse.items()
+            f"{key:20} {value:.4f}"
+            if value is not None
+            else f"{key:20} n/a: {collapse.reasons.get(key)}"
+            for key, value in collapse.values().items()
         ]
         layer = analysis.layer(analysis.penultimate.layer)
         if layer.dimension is not None:

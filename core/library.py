@@ -12,6 +12,7 @@ import re
 from dataclasses import asdict
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 from core import store
 from core.checkpoints.runs import Run, runs_below
@@ -89,3 +90,29 @@ def analysis_path(run_id: str) -> Path:
     if not is_analysis_id(run_id):
         raise UserError(f"{run_id} is not the id of an analysis")
     return cache_folder() / "analyses" / f"{run_id}.npz"
+
+
+def run_table() -> list[dict[str, Any]]:
+    """One row per run: its last checkpoint's accuracies and collapse, for ``core runs``."""
+    return [_row(run) for run in runs()]
+
+
+def _row(run: Run) -> dict[str, Any]:
+    final: dict[str, float | None] = {
+        key: run.history[key][-1]
+        for key in ("train_accuracy", "test_accuracy")
+        if key in run.history
+    }
+    path = run.analysis_path(None, run.data[0].id)
+    if path.is_file():
+        analysis = store.load(Analysis, path)
+        final.setdefault("test_accuracy", analysis.accuracy)
+        if analysis.penultimate is not None:
+            final |= analysis.penultimate.collapse.values()
+    return {
+        "name": run.id,
+        "recipe": run.recipe,
+        "epochs": list(run.epochs),
+        "data": run.data[0].id,
+        "final": final,
+    }

@@ -9,7 +9,7 @@ r = min(K-1, d) directions spanned by the centred class means.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Generic, TypeVar
 
 import numpy as np
@@ -64,6 +64,10 @@ class NeuralCollapse:
     equinorm_classifier: float | None = None
     etf_target: float | None = None
     reasons: dict[str, str] = field(default_factory=dict)
+
+    def values(self) -> dict[str, float | None]:
+        """The keys of the table and their values, without the reasons."""
+        return {f.name: getattr(self, f.name) for f in fields(self) if f.name != "reasons"}
 
 
 @dataclass(frozen=True, slots=True)
