@@ -92,18 +92,13 @@ def find_pace(
     sizes are tried while the trial stays short; slow models (over 10 ms an image) gain nothing.
     """
     pace = _try(run, min(_FEW, most), 1)
-    more_threads = device.type == "cpu" and cores() > 1
-    if more_threads:
+    if device.type == "cpu" and cores() > 1:
         pace = min(pace, _try(run, pace.batch_size, cores()), key=lambda p: p.seconds_per_image)
     sizes = (fixed,) if fixed else BATCH_SIZES[device.type]
     best: Pace | None = None
     for size in dict.fromkeys(min(s, most) for s in sizes):
-        if best is None and (fixed or pace.seconds_per_image * size > _TRIAL_SECONDS):
-            return (
-                _try(run, size, pace.threads)
-                if device.type != "cpu"
-                else Pace(size, pace.threads, pace.seconds_per_image)
-            )
+        if device.type == "cpu" and pace.seconds_per_image * size > _TRIAL_SECONDS:
+            return best or Pace(size, pace.threads, pace.seconds_per_image)
         tried = _try(run, size, pace.threads)
         if best is not None and tried.seconds_per_image > 0.97 * best.seconds_per_image:
             break

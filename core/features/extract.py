@@ -8,7 +8,7 @@ flattened features, the statistics stream and the images go through the model a 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -38,6 +38,7 @@ KEEP_BYTES = 512 << 20
 MEANS_BYTES = 2 << 30
 """Class means and basis of all layers may take this much; flattened features can need more."""
 
+_BYTES_PER_MEAN = 32  # sum or mean and basis in float64, and both again as they are used
 _NO_SPARSITY = ("Input", "Pool", "ClassToken", "Output")
 
 
@@ -121,7 +122,7 @@ def extract(
         traced = passes.probe(placed, dataset)
         taps = select(traced, settings.layers)
         _check_means(taps, dataset.classes, settings.features == "flat")
-        pace = _pace(placed, dataset, taps, settings)
+        pace = try_pace(placed, dataset, taps, settings)
         seconds = {"trial": time.perf_counter() - started}
         while True:
             try:
@@ -140,10 +141,22 @@ def looks(taps: Sequence[Tap], images: int, flat: bool) -> int:
     return 2 if flat or kept > KEEP_BYTES else 1
 
 
+def memory_bytes(taps: Sequence[Tap], dataset: Dataset, settings: Settings, batch_size: int) -> int:
+    """What the extraction holds at most: kept features, class statistics, one batch's outputs."""
+    flat = settings.features == "flat"
+    n, classes = len(dataset), dataset.classes
+    rows = n if looks(taps, n, flat) == 1 else min(n, SAMPLE)
+    pools = sum(pooled_dim(tap.shape) for tap in taps)
+    units = sum(int(np.prod(tap.shape)) for tap in taps)
+    widths = units if flat else pools
+    statistics = _BYTES_PER_MEAN * classes * widths + 12 * n * len(taps)
+    return 4 * rows * pools + statistics + 8 * batch_size * max(units // len(taps), 1) + units
+
+
 def _check_means(taps: Sequence[Tap], classes: int, flat: bool) -> None:
     if not flat:
         return
-    need = 20 * classes * sum(int(np.prod(tap.shape)) for tap in taps)  # means and basis, working
+    need = _BYTES_PER_MEAN * classes * sum(int(np.prod(tap.shape)) for tap in taps)
     if need > MEANS_BYTES:
         raise UserError(
             f"class means of flattened features of {len(taps)} layers need {need / 1e9:.1f} GB: "
@@ -151,18 +164,14 @@ def _check_means(taps: Sequence[Tap], classes: int, flat: bool) -> None:
         )
 
 
-def _pace(
+def try_pace(
     placed: Placed, dataset: Dataset, taps: Sequence[Tap], settings: Settings
 ) -> devices.Pace:
     """Threads and batch size, tried on the first pass's work for the first images."""
     few = dataset.select(np.arange(min(len(dataset), 1024)))
     rows = np.arange(len(few))
     readers = [_Reader(tap, placed, settings, few.labels, few.classes, rows) for tap in taps]
-
-    def visit(i: int, rows: slice, x: Tensor) -> None:
-        readers[i].look(rows, x)
-
-    return passes.find_pace(placed, few, taps, visit, settings.batch_size)
+    return passes.find_pace(placed, few, taps, [r.look for r in readers], settings.batch_size)
 
 
 class _Reader:
@@ -317,7 +326,7 @@ class _Extraction:
         progress: Progress,
         cancelled: IsCancelled,
     ) -> Features:
-        meter = Meter(self._looks * len(self._dataset), progress)
+        meter = Meter(self._looks * len(self._dataset), progress, "features of every layer")
         started = time.perf_counter()
         self._pass(pace, [r.look for r in self._readers], meter, cancelled)
         with devices.torch_threads(pace.threads):
@@ -332,7 +341,7 @@ class _Extraction:
     def _pass(
         self,
         pace: devices.Pace,
-        read: Sequence[Callable[[slice, Tensor], None]],
+        read: Sequence[passes.Reader],
         meter: Meter,
         cancelled: IsCancelled,
     ) -> None:
@@ -347,7 +356,7 @@ class _Extraction:
             [r.tap for r in self._readers],
             self._order,
             pace,
-            lambda i, rows, x: read[i](rows, x),
+            read,
             finished=finished,
             cancelled=cancelled,
         )

@@ -17,7 +17,7 @@ from core.data.loading import load_batch
 from core.data.preprocessing import Preprocessing
 from core.errors import UserError
 from core.features import devices
-from core.features.hooks import TappedModel
+from core.features.hooks import Sink, TappedModel
 from core.features.taps import Tap, Trace, trace
 from core.progress import IsCancelled, Progress, check
 
@@ -33,8 +33,8 @@ class ModelLike(Protocol):
     def classes(self) -> int: ...
 
 
-Visit = Callable[[int, slice, Tensor], None]
-"""visit(tap index, rows of this pass, tensor (B, ...)): must copy or reduce at once."""
+Reader = Callable[[slice, Tensor], None]
+"""reader(rows of this pass, tensor (B, ...)): must copy or reduce at once; one per tap."""
 
 _PROBE = 2  # images that the trace runs on
 
@@ -83,7 +83,11 @@ def probe(placed: Placed, dataset: Dataset) -> Trace:
 
 
 def find_pace(
-    placed: Placed, dataset: Dataset, taps: Sequence[Tap], visit: Visit, fixed: int | None
+    placed: Placed,
+    dataset: Dataset,
+    taps: Sequence[Tap],
+    readers: Sequence[Reader],
+    fixed: int | None,
 ) -> devices.Pace:
     """Threads and batch size by trying the first images, with the taps read."""
     most = max(devices.BATCH_SIZES[placed.device.type])
@@ -95,7 +99,7 @@ def find_pace(
 
         def run(size: int) -> None:
             batch = images[:size]
-            output = tapped(placed.tensor(batch), lambda i, x: visit(i, slice(0, len(batch)), x))
+            output = tapped(placed.tensor(batch), _at(slice(0, len(batch)), readers))
             output.sum().item()  # waits for the device
 
         return devices.find_pace(run, placed.device, len(images), fixed and len(images))
@@ -104,15 +108,15 @@ def find_pace(
 class Meter:
     """Counts images over all passes and reports them with the time left."""
 
-    def __init__(self, total: int, progress: Progress) -> None:
-        self._total, self._progress = total, progress
+    def __init__(self, total: int, progress: Progress, what: str) -> None:
+        self._total, self._progress, self._what = total, progress, what
         self._done = 0
         self._started = time.monotonic()
 
     def add(self, images: int) -> None:
         self._done += images
         left = (time.monotonic() - self._started) * (self._total / self._done - 1)
-        self._progress(self._done, self._total, f"features of every layer, {left:.0f} s left")
+        self._progress(self._done, self._total, f"{self._what}, {left:.0f} s left")
 
 
 def run_pass(
@@ -121,12 +125,12 @@ def run_pass(
     taps: Sequence[Tap],
     positions: np.ndarray,
     pace: devices.Pace,
-    visit: Visit,
+    readers: Sequence[Reader],
     *,
     finished: Callable[[slice, Tensor], None],
     cancelled: IsCancelled,
 ) -> None:
-    """Run the images at ``positions`` through the model, ``visit`` every tap of every batch.
+    """Run the images at ``positions`` through the model; every batch of a tap goes to its reader.
 
     ``finished(rows, output)`` follows each batch. Raises Cancelled between batches.
     """
@@ -135,8 +139,12 @@ def run_pass(
             dataset, positions, placed.model.preprocessing, pace.batch_size
         ):
             check(cancelled)
-            output = tapped(placed.tensor(batch), lambda i, x, rows=rows: visit(i, rows, x))
+            output = tapped(placed.tensor(batch), _at(rows, readers))
             finished(rows, output)
+
+
+def _at(rows: slice, readers: Sequence[Reader]) -> Sink:
+    return lambda i, x: readers[i](rows, x)
 
 
 def _batches(

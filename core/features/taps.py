@@ -158,29 +158,23 @@ def _run_and_watch(
 
     def before(m: nn.Module, args: tuple[Any, ...]) -> None:
         x = first_tensor(args)
-        batch = x is not None and x.ndim >= 1 and len(x) == len(probe)
-        inputs.setdefault(paths[m], []).append(
-            (
-                bool(x is not None and x.min() == 0),
-                tuple(x.shape[1:]) if x is not None and batch else None,
-            )
-        )
+        inputs.setdefault(paths[m], []).append((_smallest_is_zero(x), _sample_shape(x, probe)))
 
     def after(m: nn.Module, args: tuple[Any, ...], output: Any) -> None:
         path = paths[m]
         counts[path] += 1
         x = first_tensor(output)
-        batch = x is not None and x.ndim >= 2 and len(x) == len(probe)
-        nonnegative, input_shape = inputs[path].pop() if inputs.get(path) else (False, None)
+        shape = _sample_shape(x, probe)
+        nonnegative, input_shape = inputs[path].pop()
         calls.append(
             Call(
                 path=path,
                 call=counts[path],
                 kind=type(m).__name__,
                 leaf=not any(True for _ in m.children()),
-                shape=tuple(x.shape[1:]) if batch else None,
-                zeros=bool(batch and x.numel() and x.min() == 0),
-                equals=_relation(x, features) if batch and features is not None else "",
+                shape=shape or None,
+                zeros=_smallest_is_zero(x),
+                equals=_relation(x, features) if shape and x is not None else "",
                 nonnegative_input=nonnegative,
                 input_shape=input_shape,
             )
@@ -198,8 +192,19 @@ def _run_and_watch(
     return tuple(calls)
 
 
-def _relation(x: Tensor, features: Tensor) -> str:
+def _sample_shape(x: Tensor | None, probe: Tensor) -> tuple[int, ...] | None:
+    """The shape of one sample's entry in ``x``; None if ``x`` is no batch as long as the probe."""
+    return tuple(x.shape[1:]) if x is not None and x.ndim and len(x) == len(probe) else None
+
+
+def _smallest_is_zero(x: Tensor | None) -> bool:
+    return x is not None and x.numel() > 0 and bool(x.min() == 0)
+
+
+def _relation(x: Tensor, features: Tensor | None) -> str:
     """How the penultimate features (B, d) follow from an output, or "" if they do not."""
+    if features is None:
+        return ""
     if x.numel() == features.numel() and torch.equal(x.reshape(len(x), -1), features.flatten(1)):
         return "flat"
     if features.ndim != 2 or x.ndim < 3:

@@ -1,0 +1,25 @@
+"""Accuracy alone, without reading any layer: to rank what a checkpoint's tensors cannot tell."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from core.data.dataset import Dataset
+from core.data.loading import load_batch
+from core.features.passes import ModelLike
+from core.progress import IsCancelled, check, never
+
+
+def accuracy(
+    model: ModelLike, dataset: Dataset, *, batch_size: int = 64, cancelled: IsCancelled = never
+) -> float:
+    """Share of the images of ``dataset`` whose largest output is at their label."""
+    correct = 0
+    with torch.inference_mode():
+        for positions in np.array_split(np.arange(len(dataset)), -(-len(dataset) // batch_size)):
+            check(cancelled)
+            images = torch.from_numpy(load_batch(dataset, positions, model.preprocessing))
+            predictions = model.module(images).argmax(1).numpy()
+            correct += int((predictions == dataset.labels[positions]).sum())
+    return correct / len(dataset)

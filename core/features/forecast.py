@@ -1,0 +1,52 @@
+"""How long an extraction will take and how much memory, from a trial on a few images."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from core.data.dataset import Dataset
+from core.features import extract as extraction
+from core.features import passes
+from core.features.hooks import module_lock
+from core.features.passes import ModelLike
+from core.features.taps import select
+from core.results import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Forecast:
+    """What ``extract`` will cost on this machine as busy as it is now."""
+
+    seconds: float
+    memory_bytes: int  # on top of the model: kept features, statistics and one batch
+    seconds_per_image: float  # one look
+    looks: int  # times that the images go through the model
+    layers: int
+    batch_size: int
+    threads: int
+    device: str
+
+
+def forecast(model: ModelLike, dataset: Dataset, settings: Settings) -> Forecast:
+    """Try threads and batch sizes on the first images, layers read as they will be.
+
+    The time is good to about a third where other work comes and goes; the memory counts arrays,
+    not what the device's libraries take. Raises UserError as ``extract`` does.
+    """
+    with module_lock(model.module):
+        placed = passes.place(model, settings.device)
+        traced = passes.probe(placed, dataset)
+        taps = select(traced, settings.layers)
+        pace = extraction.try_pace(placed, dataset, taps, settings)
+    flat = settings.features == "flat"
+    looks = extraction.looks(taps, len(dataset), flat)
+    return Forecast(
+        seconds=pace.seconds_per_image * looks * len(dataset),
+        memory_bytes=extraction.memory_bytes(taps, dataset, settings, pace.batch_size),
+        seconds_per_image=pace.seconds_per_image,
+        looks=looks,
+        layers=len(taps),
+        batch_size=pace.batch_size,
+        threads=pace.threads,
+        device=placed.device.type,
+    )
