@@ -60,9 +60,8 @@ def flat_samples(
     for group in groups:
         with module_lock(model.module):
             placed = passes.place(model, device)
-            wells = [
-                _Well(taps[i], len(positions), budget_bytes, seed, placed.device) for i in group
-            ]
+            read = [taps[i] for i in group]
+            wells = [_Well(t, len(positions), budget_bytes, seed, placed.device) for t in read]
             passes.run_pass(
                 placed,
                 dataset,
