@@ -158,7 +158,7 @@ def around(view: View) -> None:
 
 
 def alignment_and_spread(view: View) -> None:
-    style, shape = frame.style("large"), view.geometry
+    style, shape = frame.style(), view.geometry
     left, right = st.columns(2)
     with left:
         if shape.classifier_coordinates is not None:

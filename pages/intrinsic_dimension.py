@@ -168,7 +168,10 @@ def table(view: View, scope: str | int) -> None:
     columns = ("TwoNN", "low", "high", "MLE", "participation ratio")
     with card("table", "All layers", Reading("Download as CSV from the table's corner.")):
         st.dataframe(
-            pd.DataFrame(rows), hide_index=True, column_config=dict.fromkeys(columns, tenth)
+            pd.DataFrame(rows),
+            hide_index=True,
+            height="content",
+            column_config=dict.fromkeys(columns, tenth),
         )
 
 
@@ -208,7 +211,7 @@ if len(scopes) > 1:
     figure_card(
         "by_class",
         "Dimension of every class",
-        dimension.dimension_by_class(view.analysis, large),
+        dimension.dimension_by_class(view.analysis, large, GROUPS.get(estimator, (estimator,))[0]),
         large,
         Reading(
             "The same curve for the samples of one class at a time, on shared axes. Classes that "

@@ -13,7 +13,7 @@ from pages._ui.choices import choose
 from pages._ui.view import View
 
 QUANTITIES = {"separation": "separation D", "nc1": "NC1"}
-WHICH = {"relu": "after ReLU-type activations", "all": "all layers"}
+WHICH = {"activations": "activations", "all": "all layers"}
 
 
 def separation(view: View, quantity: str) -> None:
@@ -51,7 +51,7 @@ def nonzero(view: View, which: str) -> None:
     figure_card(
         "nonzero",
         "Share of non-zeros",
-        layers.nonzero_by_layer(view.analysis, frame.style(), which),
+        layers.nonzero_by_layer(view.analysis, frame.style(), which, view.layer.name),
         frame.style(),
         Reading(
             "How many activations are not zero, averaged over samples and units. Layers without "
@@ -66,7 +66,7 @@ def accuracy(view: View) -> None:
     figure_card(
         "accuracy",
         "Nearest-mean accuracy",
-        layers.accuracy_by_layer(view.analysis, frame.style()),
+        layers.accuracy_by_layer(view.analysis, frame.style(), view.layer.name),
         frame.style(),
         Reading(
             "How many samples are nearest to the mean of their own class at each layer, beside "
@@ -97,6 +97,7 @@ def table(view: View) -> None:
         st.dataframe(
             pd.DataFrame(rows),
             hide_index=True,
+            height="content",
             column_config={k: decimals for k in rows[0] if k not in ("layer", "module", "shape")},
         )
 
@@ -116,7 +117,7 @@ with st.container(horizontal=True, horizontal_alignment="distribute"):
     which = choose(
         "which",
         list(WHICH),
-        "relu",
+        "activations",
         partial(st.segmented_control, "Non-zeros", required=True, format_func=WHICH.__getitem__),
     )
 separation(view, quantity)

@@ -10,10 +10,10 @@ from core.feature_files import is_feature_file
 from core.jobs import Job, warm
 from core.request import AnalysisRequest
 from core.results import Candidate, CheckpointSummary, Settings
+from core.text import plain
 from pages._ui import frame, jobs, upload
 from pages._ui.choices import choose, drop, keep, link
 from pages._ui.sidebar import open_analysis
-from pages._ui.text import plain
 
 DATA = {
     "own": "My images",

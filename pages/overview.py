@@ -7,11 +7,11 @@ import streamlit as st
 from core import reading, report
 from core.figures import dimension, means, projections, topology, weights
 from core.metrics import geometry
+from core.text import plain
 from pages._ui import frame
 from pages._ui.cards import Reading, card, figure_card
 from pages._ui.choices import link
 from pages._ui.metrics import headline_row
-from pages._ui.text import plain
 from pages._ui.view import View
 
 MATCHES = {
@@ -100,7 +100,7 @@ def reading_card(view: View) -> None:
     with card("reading", "Reading", Reading(about)):
         for sentence in reading.sentences(view.analysis):
             st.markdown(sentence)
-        with st.container(horizontal=True, gap="small"):
+        with st.container(horizontal=True, gap="small", vertical_alignment="center"):
             st.page_link(
                 "pages/class_means.py",
                 label="Open class means",

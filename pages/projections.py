@@ -5,11 +5,11 @@ from functools import partial
 import streamlit as st
 
 from core.figures import dimension, projections
+from core.text import plain
 from core.thumbnails import tile
 from pages._ui import frame
 from pages._ui.cards import Reading, card, figure_card
 from pages._ui.choices import choose
-from pages._ui.text import plain
 from pages._ui.view import View
 
 KINDS = {"2d": "PCA in 2-D", "3d": "PCA in 3-D", "plane": "plane of three means"}

@@ -7,10 +7,10 @@ import streamlit as st
 
 from core.figures import topology
 from core.results import Topology
+from core.text import plain
 from pages._ui import frame
 from pages._ui.cards import Reading, card, figure_card
 from pages._ui.choices import choose
-from pages._ui.text import plain
 from pages._ui.view import View
 
 SOURCE = "Naitzat, Zhitnikov and Lim, JMLR 2020; Fasy et al. 2014 (confidence)"
@@ -37,16 +37,16 @@ def by_layer(view: View, dimension: int) -> None:
     with right:
         figure_card(
             "total",
-            "Sum over the classes",
-            topology.betti_total(view.analysis, style),
+            "All samples together",
+            topology.betti_total(view.analysis, style, view.layer.name),
             style,
             Reading(
-                "Betti numbers of all classes added up: the topological complexity that the "
-                "layers take away.",
-                r"\textstyle\sum_k\beta(\text{class }k)",
+                "Betti numbers of the whole cloud. When the classes have come apart, its number "
+                "of components is the number of classes $K$.",
+                r"\beta_0(\text{all samples})\to K",
                 SOURCE,
             ),
-            alt="Line of the summed Betti numbers by layer.",
+            alt="Line of the Betti numbers of all samples by layer.",
         )
 
 

@@ -9,9 +9,9 @@ from typing import Any
 
 import plotly.graph_objects as go
 import streamlit as st
+from core.figures.export import figure_csv
 
 from core.figures import theme
-from core.figures.export import figure_csv
 from pages._ui.choices import link
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import streamlit as st
 
 from core.figures.theme import Style
+from core.text import plain
 from pages._ui import choices, theme_watch
-from pages._ui.text import plain
 from pages._ui.view import View
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -118,6 +118,7 @@ def needs(there: bool, text: str) -> None:
 def empty(text: str, label: str, page: str) -> None:
     """The state of a page, or of a card, that has nothing to draw: why, and one way on."""
     with st.container(border=True, key=f"card_empty_{Path(page).stem}"):
+        st.header("Nothing to draw here", anchor=False)
         st.markdown(text)
         st.page_link(
             page, label=label, icon=":material/arrow_forward:", query_params=choices.link()

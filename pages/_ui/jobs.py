@@ -10,10 +10,11 @@ import streamlit as st
 
 from core import jobs
 from core.jobs import Job, JobStatus
+from core.text import plain
 from pages._ui.choices import drop, notice, recall
-from pages._ui.text import plain
 
 POLL_SECONDS = 0.5
+STEPS = ("Open the checkpoint", "Extract features", "Collapse, dimension, topology")
 FINISHED = ("done", "failed", "cancelled")
 
 
@@ -69,23 +70,14 @@ def _poll(job: Job) -> None:
     status = job.status()
     if status.state in FINISHED:
         st.rerun()
-    steps = _steps(job, status)
     share = status.done / status.total if status.total else 0.0
     st.progress(min(1.0, share), text=progress_text(status, share))
-    for name, seconds in steps[:-1]:
-        st.markdown(step_line(name, "done", seconds))
-    for name, _ in steps[-1:]:
-        st.markdown(step_line(name, "running"))
+    _show_steps(job, status)
 
 
 def _ended(job: Job, status: JobStatus) -> None:
-    steps = _steps(job, status)
-    failed = status.state == "failed"
-    for name, seconds in steps[:-1] if failed else steps:
-        st.markdown(step_line(name, "done" if status.state == "done" else "waiting", seconds))
-    if failed:
-        for name, _ in steps[-1:]:
-            st.markdown(step_line(name, "failed"))
+    _show_steps(job, status)
+    if status.state == "failed":
         error_box("The analysis stopped.", status.error or "")
     elif status.state == "cancelled":
         st.caption("Cancelled. Nothing was kept.")
@@ -94,20 +86,30 @@ def _ended(job: Job, status: JobStatus) -> None:
         st.rerun()
 
 
-def _steps(job: Job, status: JobStatus) -> list[tuple[str, float | None]]:
-    """What the job was seen doing, in order, with the seconds each took (None: still at it)."""
-    seen: list[tuple[str, float]] = st.session_state.setdefault(f"_steps_{job.id}", [])
-    name = status.what.split(",")[0].strip()
+def _show_steps(job: Job, status: JobStatus) -> None:
+    """One line a step: done with its seconds, running, waiting, or failed."""
+    begun: dict[int, float] = st.session_state.setdefault(f"_steps_{job.id}", {})
     if status.state == "queued":
-        seen.clear()
-    elif name and (not seen or seen[-1][0] != name):
-        seen.append((name, status.seconds))
-    ends: list[float | None] = [start for _, start in seen[1:]]
-    ends.append(status.seconds if status.state == "done" else None)
-    return [
-        (step, None if end is None else max(0.0, end - start))
-        for (step, start), end in zip(seen, ends, strict=False)
-    ]
+        begun.clear()
+    at = _step_of(status.what)
+    begun.setdefault(at, status.seconds)
+    for index, name in enumerate(STEPS):
+        if status.state == "done" or index < at:
+            later = [second for step, second in begun.items() if step > index]
+            took = min(later, default=status.seconds) - begun[index] if index in begun else None
+            st.markdown(step_line(name, "done", took))
+        elif index > at or status.state == "queued":
+            st.markdown(step_line(name, "waiting"))
+        else:
+            state = "running" if status.state == "running" else "failed"
+            st.markdown(step_line(name, state))
+
+
+def _step_of(what: str) -> int:
+    """The position in STEPS of what a job of ``core.analysis`` says it is doing."""
+    if what.startswith("Measuring"):
+        return 2
+    return 0 if not what or what.startswith("Opening") else 1
 
 
 def progress_text(status: JobStatus, share: float) -> str:

@@ -25,7 +25,7 @@ class View:
         if self.analysis.data is not None:
             return self.analysis.data.class_names
         rows = self.analysis.classifier
-        return tuple(f"class {k}" for k in range(0 if rows is None else len(rows.counts)))
+        return tuple(f"row {k}" for k in range(0 if rows is None else len(rows.counts)))
 
     @property
     def is_penultimate(self) -> bool:
