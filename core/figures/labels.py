@@ -86,7 +86,7 @@ def _overlap(
     return np.prod(np.maximum(shared, 0), axis=2)
 
 
-def annotations(
+def name_labels(
     names: Sequence[str],
     pixels: np.ndarray,
     bounds: tuple[float, float],
@@ -141,7 +141,7 @@ def spatial_scene(
     extent (m, 3): everything drawn; size: the scene's (width, height) in pixels.
     """
     pixels = screen(tips, extent, size)
-    placed = annotations(names, pixels, size, style, marker=6)
+    placed = name_labels(names, pixels, size, style, marker=6)
     return {
         "aspectmode": "data",
         "camera": {"eye": dict(zip("xyz", _EYE.tolist(), strict=True))},

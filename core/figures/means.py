@@ -69,7 +69,7 @@ def cosine_matrix(
         "colorbar": bar,
         "name": "cosine",
     }
-    names = [class_names[i] for i in order]
+    names = [class_names[int(i)] for i in order]
     hover = "cosine %{z}<br>simplex ETF " + number(target, 2)
     return _matrix(shown, names, style, heatmap, hover, symmetric=True)
 
@@ -442,7 +442,7 @@ def means_3d(
         height=height,
         margin={"l": 0, "r": 0, "t": 0, "b": 0},
         scene=spatial_scene(
-            [class_names[k] for k in named],
+            [class_names[int(k)] for k in named],
             means[named],
             np.concatenate([points, means]),
             (style.measures.width, height),

@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 import plotly.graph_objects as go
 
-from core.figures.labels import annotations, spatial_scene
+from core.figures.labels import name_labels, spatial_scene
 from core.figures.scatter import points_2d, points_3d, three_columns
 from core.figures.theme import (
     MAX_COLOURED,
@@ -287,7 +287,7 @@ def _label_means(
     def pixels(values: np.ndarray) -> np.ndarray:
         return (values - centre) * [scale, -scale] + [width / 2, height / 2]
 
-    placed = annotations(
+    placed = name_labels(
         [class_names[k] for k in shown],
         pixels(means[shown]),
         (width, height),

@@ -376,9 +376,15 @@ def reference_y(
         yanchor="bottom" if above else "top",
         yshift=-1 if above else 1,
         text=label,
-        bgcolor=translucent(style.palette.background, 0.7),
-        borderpad=0,
     )
+
+
+def log_axis(values: np.ndarray) -> dict[str, Any]:
+    """A log axis: powers of ten over wide ranges; 1, 2 and 5 times them over narrow ones."""
+    known = values[np.isfinite(values) & (values > 0)]
+    decades = float(np.log10(known.max() / known.min())) if len(known) else 0.0
+    ticks = {"dtick": 1} if decades > 2.5 else {"dtick": "D2", "tickformat": "~r"}
+    return {"type": "log", "exponentformat": "power", **ticks}
 
 
 def fraction_label(classes: int) -> str:
@@ -453,21 +459,26 @@ def layer_labels(names: Iterable[str], length: int = 9) -> list[str]:
     return [n if s in repeated else s for n, s in zip(full, short, strict=True)]
 
 
-def layer_axis(names: Sequence[str], style: Style, title: bool = True) -> dict[str, Any]:
-    """The x axis of figures by layer: position i is layer i, labelled as space allows."""
+def layer_axis(
+    names: Sequence[str], style: Style, title: bool = True, share: float = 0.75
+) -> dict[str, Any]:
+    """The x axis of figures by layer: position i is layer i, labelled as space allows.
+
+    ``share`` is the part of the figure's width that the axis has.
+    """
     labels = [escape(label) for label in layer_labels(names)]
     measures = style.measures
-    fits = max(1, int(0.75 * measures.width / (1.25 * measures.ticks)))
+    fits = max(1, int(share * measures.width / (1.25 * measures.ticks)))
     step = max(1, -(-len(labels) // fits))
     longest = max((len(label) for label in labels), default=0)
-    flat = len(labels) * longest * 0.62 * measures.ticks <= 0.75 * measures.width * step
+    flat = len(labels) * longest * 0.62 * measures.ticks <= share * measures.width * step
     return {
         "tickmode": "array",
         "tickvals": list(range(0, len(labels), step)),
         "ticktext": labels[::step],
         "tickangle": 0 if flat else -90,
         "range": [-0.6, len(labels) - 0.4],
-        "title": {"text": "layer, input to output" if title else ""},
+        "title": {"text": "layer, input to output" if title else "", "standoff": 8},
     }
 
 
