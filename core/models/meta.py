@@ -11,8 +11,7 @@ from torch.overrides import TorchFunctionMode
 
 
 class _EmptyOnMeta(TorchFunctionMode):
-    """Weights, which ``torch.empty`` makes, get no memory; small arithmetic in constructors
-    (``torch.linspace(…).tolist()``), which a meta device cannot do, still works."""
+    """Weights, which ``torch.empty`` makes, get no memory; everything else is as usual."""
 
     def __torch_function__(
         self, func: Callable, types: Any, args: tuple = (), kwargs: dict | None = None
@@ -23,6 +22,14 @@ class _EmptyOnMeta(TorchFunctionMode):
 
 
 def on_meta(constructor: Callable[[], nn.Module]) -> nn.Module:
-    """The network that ``constructor`` makes, on the meta device."""
-    with _EmptyOnMeta():
-        return constructor().to("meta")
+    """The network that ``constructor`` makes, on the meta device.
+
+    Constructors that read numbers from tensors (``torch.linspace(…).tolist()``) cannot run there
+    as a whole; of those only the weights are.
+    """
+    try:
+        with torch.device("meta"):
+            return constructor()
+    except (RuntimeError, NotImplementedError):
+        with _EmptyOnMeta():
+            return constructor().to("meta")

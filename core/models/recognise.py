@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from math import prod
@@ -14,11 +15,11 @@ from core.errors import UserError
 from core.models import describe, norms, registry
 from core.models.chain import Chain, build_chain, find_chain, guess_input_shape
 from core.models.cnn import CNN
-from core.models.constructors import Constructor, operator_constructors
 from core.models.inputs import find_input_shape
 from core.models.load import compare, load
 from core.models.meta import on_meta
 from core.models.mlp import ACTIVATIONS, MLP
+from core.models.constructors import Constructor, operator_constructors
 from core.models.signature import Match, Signature, find, named_shapes, positional, table
 from core.models.vit import ViT
 
@@ -293,8 +294,9 @@ def _chain_input(
     chain: Chain, metadata: Mapping[str, object], sample_shape: Sequence[int] | None
 ) -> tuple[int, int, int]:
     size = chain.widths[0]
-    if "input_shape" in metadata and prod(shape := describe.image_shape(metadata)) == size:
-        return shape
+    with suppress(UserError):
+        if prod(shape := describe.image_shape(metadata)) == size:
+            return shape
     if sample_shape is not None and prod(sample_shape) == size:
         return (sample_shape[0], sample_shape[1], sample_shape[2])
     return guess_input_shape(size)
