@@ -12,7 +12,7 @@ from functools import cached_property
 
 import numpy as np
 
-from core.metrics.geometry import cosines
+from core.metrics.geometry import cosine_matrix
 from core.metrics.moments import ClassMoments
 from core.results import ClassGeometry, NeuralCollapse
 
@@ -147,10 +147,7 @@ class _Given:
     @cached_property
     def cosines(self) -> np.ndarray:
         """(K'(K'-1),) cosines of all ordered pairs of class means."""
-        if len(self.means) < 2:
-            raise _Undefined("needs samples of 2 or more classes")
-        matrix = cosines(class_geometry(self.moments))
-        matrix = matrix[np.ix_(self.moments.present, self.moments.present)]
+        matrix = cosine_matrix(self.means)
         off_diagonal = matrix[~np.eye(len(matrix), dtype=bool)]
         if np.isnan(off_diagonal).any():
             raise _Undefined("a class mean lies on the mean of all, so it has no direction")

@@ -1,6 +1,6 @@
 """Cosines, angles, norms and order of class means and classifier rows. Numpy alone: pages use it.
 
-Every function takes a ``ClassGeometry``; ``of`` is "means" (mu_k - mu_G) or "classifier" (w_k).
+Most functions take a ``ClassGeometry``; ``of`` is "means" (mu_k - mu_G) or "classifier" (w_k).
 Classes without samples, and vectors of length zero, have no direction: their entries are NaN.
 """
 
@@ -23,11 +23,15 @@ def norms(geometry: ClassGeometry, of: str = "means") -> np.ndarray:
 def cosines(geometry: ClassGeometry, of: str = "means") -> np.ndarray:
     """(K, K) cosines between the centred class means, or between the classifier's rows."""
     if of == "means":
-        coordinates = geometry.mean_coordinates.astype(np.float64)  # (K, r)
-        gram = coordinates @ coordinates.T
-    else:
-        gram = _classifier_gram(geometry)
-    return _normalised(gram, norms(geometry, of), norms(geometry, of))
+        return cosine_matrix(geometry.mean_coordinates.astype(np.float64))
+    lengths = norms(geometry, of)
+    return _normalised(_classifier_gram(geometry), lengths, lengths)
+
+
+def cosine_matrix(vectors: np.ndarray) -> np.ndarray:
+    """(K, K) cosines between the rows of vectors (K, r)."""
+    lengths = np.linalg.norm(vectors, axis=1)
+    return _normalised(vectors @ vectors.T, lengths, lengths)
 
 
 def alignment(geometry: ClassGeometry) -> np.ndarray:

@@ -333,3 +333,10 @@ def test_class_geometry_keeps_every_product():
 def test_noise_maker_is_exact():
     noise = exact_noise(4, 0.3)
     np.testing.assert_allclose(np.cov(noise.T, bias=True), 0.09 * np.eye(4), atol=1e-15)
+
+
+def test_every_key_is_defined_in_the_documentation(repo):
+    text = (repo / "docs" / "metrics.md").read_text(encoding="utf-8")
+    rows = {line.split("|")[1] for line in text.splitlines() if line.startswith("| `")}
+    defined = {name.strip(" `") for row in rows for name in row.split(",")}
+    assert not set(KEYS) - defined
