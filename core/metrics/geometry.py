@@ -82,10 +82,9 @@ def cluster_order(cosine: np.ndarray) -> np.ndarray:
         distance[j], distance[:, j] = np.inf, np.inf
         leaves[i] += leaves[j]
         age[i] = len(usable) + step
-        last = i
     missing = np.setdiff1d(np.arange(len(cosine)), usable)
-    ordered = leaves[last] if len(usable) > 1 else [int(k) for k in usable]
-    return np.concatenate([np.array(ordered, dtype=np.int64), missing])
+    merged_all = max(leaves, key=len, default=[])
+    return np.array([*merged_all, *missing], dtype=np.int64)
 
 
 def _classifier_gram(geometry: ClassGeometry) -> np.ndarray:
