@@ -19,7 +19,7 @@ from core.models.inputs import find_input_shape
 from core.models.load import compare, load
 from core.models.meta import on_meta
 from core.models.mlp import ACTIVATIONS, MLP
-from core.models.constructors import Constructor, operator_constructors
+from core.models.operator_models import Constructor, operator_constructors
 from core.models.signature import Match, Signature, find, named_shapes, positional, table
 from core.models.vit import ViT
 

@@ -9,9 +9,9 @@ from torch import Tensor, nn
 from torchvision import models as torchvision_models
 
 from core.errors import UserError
-from core.models.build import Model, build
+from core.models.building import Model, build
 from core.models.cnn import CNN
-from core.models.identify import identify, variants
+from core.models.identification import identify, variants
 from core.models.mlp import MLP
 from core.models.vit import ViT
 

@@ -8,9 +8,9 @@ import torch
 from torch import nn
 
 from core.errors import UserError
-from core.models.build import build
-from core.models.constructors import constructors, load_constructor
-from core.models.identify import identify
+from core.models.building import build
+from core.models.identification import identify
+from core.models.operator_models import constructors, load_constructor
 
 CODE = """
     from __future__ import annotations

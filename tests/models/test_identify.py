@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torchvision import models as torchvision_models
 
 from core.models import registry
-from core.models.identify import Identification, identify, variants
+from core.models.identification import Identification, identify, variants
 from core.models.meta import on_meta
 from core.models.signature import table
 

@@ -12,9 +12,9 @@ from torch import Tensor, nn
 from core.data.preprocessing import Preprocessing
 from core.errors import UserError
 from core.models import norms
-from core.models.identify import REMEDIES, candidates
+from core.models.identification import REMEDIES, candidates
 from core.models.load import load
-from core.models.constructors import Constructor
+from core.models.operator_models import Constructor
 from core.models.recognise import (
     Fit,
     count_parameters,
