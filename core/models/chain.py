@@ -58,8 +58,9 @@ def _groups(tensors: Mapping[str, Tensor]) -> dict[str, Group]:
     return groups
 
 
-def _natural(name: str) -> list[tuple[int, str]]:
-    return [(int(part or -1), text) for text, part in re.findall(r"(\D*)(\d*)", name)]
+def _natural(name: str) -> list[tuple[str, int, str]]:
+    parts = re.findall(r"(\D*)0*(\d*)", name)
+    return [(text, len(number), number) for text, number in parts]
 
 
 def _chain(groups: list[Group], tensors: Mapping[str, Tensor]) -> Chain | None:

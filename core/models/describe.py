@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 from core.errors import UserError
@@ -60,13 +61,10 @@ def image_shape(metadata: Mapping[str, object]) -> tuple[int, int, int]:
 
 
 def floats(metadata: Mapping[str, object], key: str) -> tuple[float, ...] | None:
-    """``"0.5,0.5,0.5"`` → ``(0.5, 0.5, 0.5)``; None where absent; UserError if not numbers."""
-    if key not in metadata:
-        return None
+    """``"0.5,0.5,0.5"`` (or with brackets) → ``(0.5, 0.5, 0.5)``; None where these are no finite
+    numbers, since other programs' metadata may mean anything."""
     try:
-        return tuple(float(part) for part in str(metadata[key]).split(","))
+        values = tuple(float(part) for part in word(metadata, key).strip("[]()").split(","))
     except ValueError:
-        raise UserError(
-            f"the checkpoint's metadata has {key}={str(metadata[key])[:40]!r}: "
-            "expected numbers separated by commas"
-        ) from None
+        return None
+    return values if all(map(math.isfinite, values)) else None

@@ -15,15 +15,18 @@ Shape3 = tuple[int, int, int]
 _SIZES = (32, 224, 28, 64, 96, 128, 299, 384)
 
 
-def find_input_shape(module: nn.Module, sample_shape: Sequence[int] | None) -> Shape3 | None:
-    """The first (C, H, W) that ``module`` turns into (N, K), or None.
+def find_input(module: nn.Module, sample_shape: Sequence[int] | None) -> tuple[Shape3, int] | None:
+    """The first (C, H, W) that ``module`` turns into (N, K), with K; or None.
 
     Tried: its attribute ``input_shape``, the size of the data at hand, and usual sizes.
     """
     training = module.training
     module.eval()
     try:
-        return next((s for s in _shapes(module, sample_shape) if _accepts(module, s)), None)
+        for shape in _shapes(module, sample_shape):
+            if classes := _outputs(module, shape):
+                return shape, classes
+        return None
     finally:
         module.train(training)
 
@@ -44,11 +47,12 @@ def _shapes(module: nn.Module, sample_shape: Sequence[int] | None) -> Iterator[S
     yield from ((channels, size, size) for size in _SIZES)
 
 
-def _accepts(module: nn.Module, shape: Shape3) -> bool:
+def _outputs(module: nn.Module, shape: Shape3) -> int:
+    """K, or 0 where ``module`` does not accept such images."""
     device = next((p.device for p in module.parameters()), torch.device("cpu"))
     try:
         with torch.inference_mode():
             out = module(torch.zeros(2, *shape, device=device))
     except Exception:
-        return False
-    return isinstance(out, torch.Tensor) and out.ndim == 2 and len(out) == 2
+        return 0
+    return out.shape[1] if isinstance(out, torch.Tensor) and out.ndim == 2 else 0

@@ -15,7 +15,7 @@ from core.errors import UserError
 from core.models import describe, norms, registry
 from core.models.chain import Chain, build_chain, find_chain, guess_input_shape
 from core.models.cnn import CNN
-from core.models.inputs import find_input_shape
+from core.models.inputs import find_input
 from core.models.load import compare, load
 from core.models.meta import on_meta
 from core.models.mlp import ACTIVATIONS, MLP
@@ -75,10 +75,17 @@ def default_preprocessing(shape: tuple[int, int, int]) -> Preprocessing:
 
 def _with_metadata(fit: Fit, metadata: Mapping[str, object]) -> Fit:
     mean, std = describe.floats(metadata, "mean"), describe.floats(metadata, "std")
-    channels = fit.preprocessing.channels
-    if mean is None or std is None or not len(mean) == len(std) == channels or min(std) <= 0:
+    if mean is None or std is None:
         return fit
-    return replace(fit, preprocessing=replace(fit.preprocessing, mean=mean, std=std))
+    return replace(fit, preprocessing=_normalised(fit.preprocessing, mean, std))
+
+
+def _normalised(
+    preprocessing: Preprocessing, mean: tuple[float, ...], std: tuple[float, ...]
+) -> Preprocessing:
+    if not len(mean) == len(std) == preprocessing.channels or min(std) <= 0:
+        return preprocessing
+    return replace(preprocessing, mean=mean, std=std)
 
 
 # --- models of the person who started the program -----------------------------------------------
@@ -120,18 +127,17 @@ def given_fit(
     sample_shape: Sequence[int] | None,
 ) -> Fit:
     """The fit of a network that comes as code; its input shape is found by trying."""
-    found = find_input_shape(module, sample_shape)
-    shape = found or (3, 32, 32)
-    matrices = [s for s in named_shapes(module.state_dict()).values() if len(s) == 2]
+    found = find_input(module, sample_shape)
+    shape, classes = found or ((3, 32, 32), 0)
     preprocessing = default_preprocessing(shape)
     mean, std = getattr(module, "mean", None), getattr(module, "std", None)
     if isinstance(mean, Sequence) and isinstance(std, Sequence):
-        preprocessing = replace(preprocessing, mean=tuple(mean), std=tuple(std))
+        preprocessing = _normalised(preprocessing, tuple(mean), tuple(std))
     unknown = "no input size was found that this network accepts: give it an attribute input_shape"
     return Fit(
         name,
         match,
-        matrices[-1][0] if matrices else 0,
+        classes,
         sum(parameter.numel() for parameter in module.parameters()),
         preprocessing,
         make,

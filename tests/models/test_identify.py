@@ -236,3 +236,11 @@ def test_an_unknown_network_gets_the_remedies() -> None:
     text = " ".join(result.warnings)
     for remedy in ("chain of linear layers", "--model FILE.py:FUNCTION", "save_features.py"):
         assert remedy in text
+
+
+def test_metadata_of_other_programs_is_harmless() -> None:
+    tensors = meta_tensors("resnet20_cifar")
+    for metadata in ({"mean": "nan,1,1", "std": "1,1,1"}, {"mean": "?", "std": "1,0,1"}):
+        assert identify(tensors, metadata) == identify(tensors, {})
+    chain = {f"{'9' * 6000}.weight": torch.empty(3, 4, device="meta")}
+    assert identify(chain, {"input_shape": "9" * 6000}).architecture == "mlp"
