@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -21,14 +22,17 @@ from core.data.dataset import Dataset, stratified
 from core.data.opening import open_dataset
 from core.errors import UserError
 from core.feature_files import is_feature_file, open_features
+from core.features.accuracy import accuracy
 from core.features.extract import Features, extract
-from core.features.samples import accuracy, flat_samples
+from core.features.flat import flat_samples
 from core.measures import Cloud, LayerInput, measure_layer
 from core.metrics import collapse
 from core.metrics.moments import class_moments
 from core.metrics.separation import separation_law
 from core.metrics.weights import classifier_geometry, find_classifier, weight_summaries
-from core.models import Identification, Model, build, identify, load_constructor
+from core.models.building import Model, build
+from core.models.identification import Identification, identify
+from core.models.operator_models import load_constructor
 from core.models.recognise import count_parameters
 from core.progress import IsCancelled, Progress, check, never, silent
 from core.request import AnalysisRequest
@@ -100,7 +104,7 @@ def analyze(
     with clock.stage("data"):
         spec = request.data or _fitting_data(model, checkpoint)
         dataset = open_dataset(spec, request.data_name)
-        model, candidates = _choose_variant(model, checkpoint, dataset, request)
+        model, candidates = _choose_variant(model, checkpoint, dataset, request, cancelled)
     return _analyze_model(checkpoint, model, candidates, dataset, request.settings, clock)
 
 
@@ -119,7 +123,7 @@ def _model(checkpoint: Checkpoint, request: AnalysisRequest) -> tuple[Model | No
 
 
 def _with_preprocessing(model: Model, settings: Settings) -> Model:
-    changes: dict[str, object] = {}
+    changes: dict[str, Any] = {}
     if settings.input_size is not None:
         changes |= {"height": settings.input_size, "width": settings.input_size, "crop_from": None}
     for key in ("mean", "std"):
@@ -150,7 +154,11 @@ def _fitting_data(model: Model, checkpoint: Checkpoint) -> str:
 
 
 def _choose_variant(
-    model: Model, checkpoint: Checkpoint, dataset: Dataset, request: AnalysisRequest
+    model: Model,
+    checkpoint: Checkpoint,
+    dataset: Dataset,
+    request: AnalysisRequest,
+    cancelled: IsCancelled,
 ) -> tuple[Model, tuple[Candidate, ...]]:
     """Rank what the tensors cannot tell apart by accuracy on labelled images.
 
@@ -167,7 +175,9 @@ def _choose_variant(
         except UserError:
             continue
         variant = _with_preprocessing(variant, request.settings)
-        ranked.append((replace(candidate, accuracy=accuracy(variant, images)), variant))
+        ranked.append(
+            (replace(candidate, accuracy=accuracy(variant, images, cancelled=cancelled)), variant)
+        )
     ranked.sort(key=lambda pair: -(pair[0].accuracy or 0.0))
     found = tuple(pair[0] for pair in ranked)
     if request.settings.architecture != "auto" or not ranked:
@@ -200,7 +210,6 @@ def _analyze_model(
     with clock.stage("layers"):
         pictured = stratified(features.labels[features.sample], PICTURED, settings.seed)
         layers = _measure_layers(features, model, dataset, pictured, settings, clock)
-    last = features.layers[features.penultimate]
     with clock.stage("finish"):
         sample = _sample(features, dataset, pictured)
         weights = weight_summaries(checkpoint.tensors)
@@ -220,14 +229,7 @@ def _analyze_model(
         seconds=clock.seconds,
         accuracy=features.accuracy,
         class_accuracy=features.class_accuracy,
-        penultimate=Penultimate(
-            layer=last.name,
-            dim=last.dim,
-            collapse=collapse.neural_collapse(
-                last.moments, features.weight, features.penultimate_nc4
-            ),
-            geometry=collapse.class_geometry(last.moments, features.weight),
-        ),
+        penultimate=_penultimate(features),
         layers=layers,
         separation_law=_law(layers),
         sample=sample,
@@ -285,9 +287,29 @@ def _clouds(
             yield index, Cloud(layer.pooled_sample, layer.dim, None)
         return
     for flat in flat_samples(
-        model, dataset, features.taps, features.sample, seed=settings.seed, cancelled=cancelled
+        model,
+        dataset,
+        features.taps,
+        features.sample,
+        seed=settings.seed,
+        device=settings.device,
+        batch_size=features.batch_size,
+        threads=features.threads,
+        cancelled=cancelled,
     ):
-        yield flat.layer, Cloud(flat.points, flat.ambient, flat.projected)
+        yield flat.layer, Cloud(flat.array, flat.ambient, flat.projected)
+
+
+def _penultimate(features: Features) -> Penultimate | None:
+    if features.penultimate is None:
+        return None
+    last = features.layers[features.penultimate]
+    return Penultimate(
+        layer=last.name,
+        dim=last.dim,
+        collapse=collapse.neural_collapse(last.moments, features.weight, features.penultimate_nc4),
+        geometry=collapse.class_geometry(last.moments, features.weight),
+    )
 
 
 def _sample(features: Features, dataset: Dataset, pictured: np.ndarray) -> Sample:
@@ -389,13 +411,12 @@ def measure(
         cloud = Cloud(file.features, file.features.shape[1], None)
         layer = measure_layer(given, cloud, settings)
     fits = file.weight is not None and file.weight.shape == moments.means.shape
-    nc4, accuracy, warnings = None, None, ()
-    predictions = None
+    nc4, share, predictions = None, None, None
     if fits and file.weight is not None:
         nc4 = collapse.nc4(file.features, moments.means, file.weight, file.bias)
         bias = 0.0 if file.bias is None else file.bias
         predictions = (file.features @ file.weight.T + bias).argmax(axis=1)
-        accuracy = float((predictions == labels).mean()) if file.labels is not None else None
+        share = float((predictions == labels).mean()) if file.labels is not None else None
     return Analysis(
         checkpoint=CheckpointSummary(
             name=file.name,
@@ -414,7 +435,7 @@ def measure(
         settings=settings,
         device="cpu",
         seconds=clock.seconds,
-        accuracy=accuracy,
+        accuracy=share,
         class_accuracy=None,
         penultimate=Penultimate(
             layer=layer.name,
@@ -430,7 +451,6 @@ def measure(
             predictions=None if predictions is None else predictions[pictured],
         ),
         classifier=None if file.weight is None else classifier_geometry(file.weight),
-        warnings=warnings,
     )
 
 

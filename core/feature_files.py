@@ -54,7 +54,8 @@ def open_features(path: Path, name: str = "") -> FeatureFile:
             f"{name} needs the array features (N, d), found: {', '.join(arrays) or 'nothing'}"
         )
     features = _features(features, name)
-    labels, class_names = None, ("all",)
+    labels: np.ndarray | None = None
+    class_names: tuple[str, ...] = ("all",)
     values = _first(arrays, LABEL_KEYS)
     if values is not None:
         labels, class_names = _labels(values, len(features), arrays.get("class_names"), name)

@@ -55,7 +55,7 @@ def measures_json(analysis: Analysis) -> Json:
     assert analysis.penultimate is not None
     layer = analysis.layers[0]
     measures = {
-        **_penultimate_json(analysis),
+        **(_penultimate_json(analysis) or {}),
         "separation": layer.separation,
         "ncc_accuracy": layer.ncc_accuracy,
         "probe_accuracy": _estimate_json(layer.probe_accuracy),

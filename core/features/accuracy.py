@@ -7,6 +7,7 @@ import torch
 
 from core.data.dataset import Dataset
 from core.data.loading import load_batch
+from core.features import devices
 from core.features.passes import ModelLike
 from core.progress import IsCancelled, check, never
 
@@ -16,7 +17,7 @@ def accuracy(
 ) -> float:
     """Share of the images of ``dataset`` whose largest output is at their label."""
     correct = 0
-    with torch.inference_mode():
+    with torch.inference_mode(), devices.torch_threads(1):
         for positions in np.array_split(np.arange(len(dataset)), -(-len(dataset) // batch_size)):
             check(cancelled)
             images = torch.from_numpy(load_batch(dataset, positions, model.preprocessing))

@@ -1,0 +1,71 @@
+"""Make everything that is bundled again: the trained run, and the analysis of every checkpoint.
+
+python -m scripts.bundle              all of it (about half an hour on two cores)
+python -m scripts.bundle RUN …        the analyses of these runs only
+python -m scripts.bundle --train RUN  train the run again from its recipe first
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+
+from core import library, store
+from core.checkpoints.runs import Run, open_run
+from core.request import AnalysisRequest
+from core.results import Analysis, Settings
+
+SETTINGS = Settings(device="cpu", batch_size=32)  # fixed, so that the numbers are the same anywhere
+
+
+def make(run: Run, epoch: int | None, data_id: str) -> Analysis:
+    """The analysis of one checkpoint of a run on one of its data sets."""
+    from core.analysis import analyze
+
+    return analyze(AnalysisRequest(str(run.checkpoint_path(epoch)), data_id, settings=SETTINGS))
+
+
+def bundle(folder: Path, epoch: int | None, data_id: str) -> str:
+    """Make one analysis and store it where the app looks for it."""
+    run = open_run(folder)
+    path = run.analysis_path(epoch, data_id)
+    store.save(path, make(run, epoch, data_id))
+    return f"{path.parent.parent.name}/{path.name}  {path.stat().st_size / 1024:.0f} KiB"
+
+
+def train_again(run: Run) -> None:
+    """Replace a trained run by what its recipe makes now."""
+    from core.training.loop import train
+    from core.training.recipes import find_recipe
+
+    if run.recipe is not None and run.seed is not None:
+        shutil.rmtree(run.folder)
+        train(find_recipe(run.recipe), run.folder, seed=run.seed)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("runs", nargs="*")
+    parser.add_argument("--train", action="store_true")
+    arguments = parser.parse_args()
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    chosen = [r for r in library.runs() if not arguments.runs or r.id in arguments.runs]
+    for run in chosen:
+        if arguments.train or not arguments.runs:
+            train_again(run)
+    work = [
+        (run.folder, checkpoint.epoch, data.id)
+        for run in map(open_run, (r.folder for r in chosen))
+        for checkpoint in run.checkpoints
+        for data in run.data
+    ]
+    with ProcessPoolExecutor(max_workers=os.cpu_count()) as pool:
+        for line in pool.map(bundle, *zip(*work, strict=True)):
+            print(line, flush=True)
+
+
+if __name__ == "__main__":
+    main()
