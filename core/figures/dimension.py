@@ -70,7 +70,12 @@ def dimension_by_layer(
         style,
         traces,
         yaxis={"title": {"text": title}, "rangemode": "tozero", "nticks": 6},
-        **by_layer_axes(analysis, style, selected, share=0.75 if len(lines) <= 3 else 0.5),
+        **by_layer_axes(
+            analysis,
+            style,
+            selected,
+            share=0.75 if len(lines) <= 3 else 0.25 if style.is_card else 0.5,
+        ),
     )
     if scope == "all" and analysis.data is not None:
         _reference(fig, analysis.data.classes, lines[0], style)
@@ -181,6 +186,18 @@ def _panels(analysis: Analysis, lines: Sequence[Line], estimator: str, style: St
                 "yanchor": "bottom",
             }
         )
+    labels.append(
+        {
+            "text": "pale: all classes together",
+            "x": 1,
+            "xref": "x domain",
+            "xanchor": "right",
+            "y": 1,
+            "yref": "paper",
+            "yanchor": "bottom",
+            "font": {"color": style.palette.muted},
+        }
+    )
     fig = figure(style, traces, height=height, **layout)
     fig.update_layout(annotations=labels)
     return fig

@@ -81,7 +81,7 @@ def betti_by_layer(analysis: Analysis, style: Style, dimension: int = 1) -> go.F
     layout["xaxis"] |= {
         "range": [-0.5, len(analysis.layers) - 0.5],
         "showline": False,
-        "ticks": "",
+        "tickcolor": "rgba(0,0,0,0)",
     }
     height = style.measures.height
     if style.is_large:
@@ -192,13 +192,6 @@ def _top(topology: Topology, scale: float | None) -> float:
     return max([1e-12, *finite, scale or 0.0])
 
 
-def _noise_below(topology: Topology, dimension: int) -> float:
-    """Bars of this dimension no longer than this count as noise; by the fixed rule none do."""
-    if topology.confidence is None:
-        return -1.0
-    return threshold(topology.confidence, topology.cover_radius, dimension)
-
-
 def _longest(diagram: np.ndarray, count: int) -> np.ndarray:
     """Rows of the ``count`` longest bars, in order of birth and death."""
     length = diagram[:, 1] - diagram[:, 0]
@@ -223,7 +216,7 @@ def persistence_diagram(
     never = 1.09 * top  # where bars that never die are drawn
     palette = style.palette
     traces: list[dict[str, Any]] = []
-    width = _noise_below(topology, len(topology.diagrams) - 1)
+    width = threshold(topology, len(topology.diagrams) - 1)
     if width > 0:
         traces.append(
             {
@@ -243,7 +236,7 @@ def persistence_diagram(
         births, deaths = diagram[rows].T
         endless = ~np.isfinite(deaths)
         drawn = np.where(endless, never, deaths)
-        real = deaths - births > _noise_below(topology, d)
+        real = deaths - births > threshold(topology, d)
         for mine, kind in ((~real, ", noise"), (real, "")):
             traces.append(
                 {
@@ -346,7 +339,7 @@ def barcode(topology: Topology | None, style: Style, scale: float | None = None)
         groups.append((row - 1.2, _group_name(d) + shown))
         lengths = diagram[rows, 1] - diagram[rows, 0]
         for real in (False, True):
-            mine = (lengths > _noise_below(topology, d)) == real
+            mine = (lengths > threshold(topology, d)) == real
             traces += _bars(diagram[rows[mine]], places[mine], d, real, 1.1 * top, style)
         row += len(rows) + 4
     fig = figure(
