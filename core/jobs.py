@@ -24,6 +24,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections import Counter, deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from multiprocessing import spawn
@@ -84,9 +85,9 @@ class Job:
         self.args = args
         self.limits = limits
         self._scheduler = scheduler
-        self._reset()
+        self.reset()
 
-    def _reset(self) -> None:
+    def reset(self) -> None:
         self.state: State = "queued"
         self.reported: tuple[int, int, str] = (0, 0, "")
         self.error: str | None = None
@@ -95,10 +96,16 @@ class Job:
         self.started: float | None = None
         self.ended: float | None = None
         self.cancel_requested = threading.Event()
+        self.finished = threading.Event()
 
     def status(self) -> JobStatus:
         """State, progress, and the result or the error once there is one."""
         return self._scheduler.status(self)
+
+    def wait(self, timeout: float | None = None) -> JobStatus:
+        """The status once the job has ended, or after ``timeout`` seconds."""
+        self.finished.wait(timeout)
+        return self.status()
 
     def cancel(self) -> None:
         """Take it from the queue, or ask the worker to stop and kill it after two seconds."""
@@ -131,7 +138,7 @@ class _Scheduler:
         with self.lock:
             if job.state not in ("failed", "cancelled"):
                 return
-            job._reset()
+            job.reset()
         self.submit(job)
 
     def cancel(self, job: Job) -> None:
@@ -157,20 +164,24 @@ class _Scheduler:
             )
 
     def order(self) -> list[Job]:
-        """The waiting jobs as they will run: every owner's first before anyone's second, counting
-        those that run already; among equals the owner who has waited longest for a turn."""
-        ahead: dict[str, int] = {}
-        for job_id in self.running:
-            owner = self.jobs[job_id].owner
-            ahead[owner] = ahead.get(owner, 0) + 1
+        """The waiting jobs as they will run: always the first job of the owner who has the fewest
+        running (or ahead in this list); among equals, of the one whose last turn is longest ago."""
+        ahead: Counter[str] = Counter(self.jobs[job_id].owner for job_id in self.running)
         last: dict[str, int] = {}
         for job in self.jobs.values():
             last[job.owner] = max(job.turn, last.get(job.owner, 0))
-        keys: dict[str, tuple[int, int, int]] = {}
-        for arrival, job in enumerate(self.waiting):
-            keys[job.id] = (ahead.get(job.owner, 0), last[job.owner], arrival)
-            ahead[job.owner] = ahead.get(job.owner, 0) + 1
-        return sorted(self.waiting, key=lambda job: keys[job.id])
+        queues: dict[str, deque[Job]] = {}
+        for job in self.waiting:
+            queues.setdefault(job.owner, deque()).append(job)
+        order: list[Job] = []
+        while queues:
+            owner = min(queues, key=lambda name: (ahead[name], last[name]))
+            order.append(queues[owner].popleft())
+            ahead[owner] += 1
+            last[owner] = self.turns + len(order)
+            if not queues[owner]:
+                del queues[owner]
+        return order
 
     def dispatch(self) -> None:
         """Start waiting jobs while there are free workers."""
@@ -189,6 +200,7 @@ class _Scheduler:
         with self.lock:
             job.state, job.error, job.result = state, error, result
             job.ended = time.monotonic()
+            job.finished.set()
 
     def supervise(self, job: Job) -> None:
         """Start the worker of ``job`` and follow it to its end. Runs in a thread of its own."""

@@ -94,8 +94,10 @@ def _mappings(root: Any, name: str) -> Iterator[tuple[tuple[str, ...], dict[Any,
         if isinstance(value, dict):
             yield path, value
             children = [(_text(k), v) for k, v in dict.items(value)]
-        else:
+        elif isinstance(value, list | tuple):
             children = [(str(i), v) for i, v in enumerate(value)]
+        else:
+            continue
         visited += len(children)
         if visited > MAX_OBJECTS:
             raise UserError(

@@ -99,7 +99,7 @@ def recognise(path: Path, name: str) -> str:
     for offset, signature, what, remedy in _SIGNATURES:
         if head[offset : offset + len(signature)] == signature:
             raise UserError(f"{name} is {what}; {remedy}")
-    if head[:1] == b"\x80" and 2 <= head[1] <= 5:
+    if head[:1] == b"\x80" and head[1:2] in (b"\x02", b"\x03", b"\x04", b"\x05"):
         raise UserError(
             f"{name} is a Python pickle that torch.save did not write, and opening it could run "
             f"code; write the weights with: {SAVE}"

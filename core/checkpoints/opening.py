@@ -101,6 +101,10 @@ def _choice(contents: Contents) -> str:
 
 
 def _unreadable(name: str, error: Exception) -> UserError:
+    if isinstance(error, MemoryError) or "alloc_cpu" in str(error):
+        return UserError(
+            f"{name} claims more memory than this machine has; write it again with: {SAVE}"
+        )
     reason = str(error).strip().split("\n")[0].split(". ")[0]
     shown = f"{type(error).__name__}: {printable(reason, 120)}" if reason else type(error).__name__
     return UserError(

@@ -17,7 +17,7 @@ from typing import IO, Any
 from core.checkpoints.formats import SAVE, printable
 from core.errors import UserError
 
-MAX_OPCODES = 5_000_000
+MAX_OPCODES = 2_000_000
 
 _ALLOWED = re.compile(
     r"""collections\.(OrderedDict|Counter)
@@ -113,7 +113,7 @@ def _check_global(what: str, name: str) -> None:
             f"{name} holds a whole pickled network (it mentions {shown}), which could run code "
             f"when opened, so it is not; write its weights where the model is known: {SAVE}"
         )
-    if re.search(r"_rebuild_qtensor|torch\.(per_(tensor|channel)_|QU?Int)|quantized|torchao", what):
+    if re.search(r"qtensor|quantized|torchao|torch\.(per_(tensor|channel)_|qu?int|QU?Int)", what):
         raise UserError(
             f"{name} holds quantised weights; save the float network before it is converted: {SAVE}"
         )
