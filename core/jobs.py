@@ -37,6 +37,7 @@ from core import worker
 log = logging.getLogger(__name__)
 
 State = Literal["queued", "running", "done", "failed", "cancelled"]
+Outcome = tuple[State, str | None, Any]  # of a run: state, error, result
 
 REMEMBERED = 200  # finished jobs
 GRACE_SECONDS = 2.0  # between asking a worker to stop and killing it
@@ -203,24 +204,26 @@ class _Scheduler:
             job.finished.set()
 
     def supervise(self, job: Job) -> None:
-        """Start the worker of ``job`` and follow it to its end. Runs in a thread of its own."""
+        """Follow the worker of ``job`` to its end. Runs in a thread of its own."""
         try:
-            process, connection = _start(job)
-            with self.lock:
-                self.running[job.id] = process
-            with connection:
-                try:
-                    state, error, result = _follow(job, process, connection)
-                finally:
-                    _kill(process)
-            self.finish(job, state, error, result)
+            outcome = self.run(job)
         except Exception as error:
             log.exception("job %s could not be supervised", job.function)
-            self.finish(job, "failed", _bug(f"{type(error).__name__}: {error}"))
+            outcome = ("failed", _bug(f"{type(error).__name__}: {error}"), None)
+        with self.lock:
+            del self.running[job.id]
+            self.finish(job, *outcome)
+        self.dispatch()
+
+    def run(self, job: Job) -> Outcome:
+        process, connection = _start(job)
+        with self.lock:
+            self.running[job.id] = process
+        try:
+            with connection:
+                return _follow(job, process, connection)
         finally:
-            with self.lock:
-                del self.running[job.id]
-            self.dispatch()
+            _kill(process)
 
     def kill_all(self) -> None:
         with self.lock:
@@ -314,10 +317,8 @@ def _start(job: Job) -> tuple[BaseProcess, Connection]:
     return process, ours
 
 
-def _follow(
-    job: Job, process: BaseProcess, connection: Connection
-) -> tuple[State, str | None, Any]:
-    """Read messages, watch the limits, pass on a cancellation: (state, error, result)."""
+def _follow(job: Job, process: BaseProcess, connection: Connection) -> Outcome:
+    """Read messages, watch the limits, pass on a cancellation."""
     started = time.monotonic()
     asked: float | None = None  # when the worker was asked to stop
     baseline: int | None = None  # resident memory of the libraries
@@ -357,7 +358,7 @@ def _follow(
             return "failed", _bug(content[0]), None
 
 
-def _ended(job: Job, exitcode: int | None) -> tuple[State, str | None, Any]:
+def _ended(job: Job, exitcode: int | None) -> Outcome:
     """What to say of a worker that ended without a last message."""
     if job.cancel_requested.is_set():
         return "cancelled", None, None

@@ -69,6 +69,11 @@ def start_child(progress: Progress, cancelled: IsCancelled) -> None:
     time.sleep(60)
 
 
+def own_process(progress: Progress, cancelled: IsCancelled) -> None:
+    progress(os.getpid(), 0, "running")
+    time.sleep(60)
+
+
 def environment(progress: Progress, cancelled: IsCancelled) -> dict[str, object]:
     import sys
 

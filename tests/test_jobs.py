@@ -32,6 +32,14 @@ def until(condition: Callable[[], object], seconds: float = 30) -> None:
         time.sleep(0.01)
 
 
+def ended(pid: int) -> bool:
+    """No such process, or one that only waits to be reaped."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().split()[2] == "Z"
+    except OSError:
+        return True
+
+
 def running(job: Job) -> Job:
     """The job, once its worker has reported."""
     until(lambda: job.status().what)
@@ -75,13 +83,7 @@ def test_what_the_worker_started_ends_with_it(monkeypatch: pytest.MonkeyPatch) -
     job.cancel()
     job.wait(10)
 
-    def gone() -> bool:
-        try:
-            return Path(f"/proc/{child}/stat").read_text().split()[2] == "Z"
-        except OSError:
-            return True
-
-    until(gone, 5)
+    until(lambda: ended(child), 5)
 
 
 def test_a_fault_of_the_user_is_passed_on() -> None:
@@ -218,3 +220,26 @@ def test_a_script_without_a_guard_is_run_once(tmp_path: Path, repo: Path) -> Non
         [sys.executable, str(script)], capture_output=True, text=True, check=True, cwd=tmp_path
     )
     assert shown.stdout.split("\n")[:3] == ["script runs", "done", "False"]
+
+
+@pytest.mark.parametrize("end", ["leaves", "killed"])
+def test_workers_end_with_the_server(tmp_path: Path, repo: Path, end: str) -> None:
+    script = tmp_path / "server.py"
+    script.write_text(
+        f"import sys, time; sys.path[:0] = [{str(repo)!r}, {str(repo / 'tests')!r}]\n"
+        "from core import jobs\n"
+        "jobs._PRELOAD = []\n"
+        "job = jobs.submit('job_functions:own_process')\n"
+        "while not job.status().done: time.sleep(0.01)\n"
+        "print(job.status().done, flush=True)\n"
+        f"time.sleep({60 if end == 'killed' else 0})\n"
+    )
+    with subprocess.Popen(
+        [sys.executable, str(script)], stdout=subprocess.PIPE, text=True, cwd=tmp_path
+    ) as server:
+        assert server.stdout is not None
+        worker = int(server.stdout.readline())
+        if end == "killed":
+            server.kill()
+        assert server.wait(10) == (-signal.SIGKILL if end == "killed" else 0)
+    until(lambda: ended(worker), 10)

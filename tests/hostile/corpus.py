@@ -270,9 +270,7 @@ _bytes("large_storage.pt", lambda: with_pickle(weight(tensor([4, 4], [4, 1], num
 
 @_file("many_views.pt")
 def _(path: Path, _: Path) -> None:
-    views = [
-        (text(f"{i}.weight"), tensor([20, 90 + i % 9], [i % 90, 1], 50_000)) for i in range(3000)
-    ]
+    views = [(text(f"{i}.weight"), tensor([500, 90], [i % 90, 1], 50_000)) for i in range(3000)]
     path.write_bytes(with_pickle(mapping(*views), data=bytes(200_000)))
 
 
