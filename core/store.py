@@ -12,6 +12,8 @@ import json
 import os
 import types
 import typing
+import zipfile
+import zlib
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -20,6 +22,8 @@ import numpy as np
 from core.errors import UserError
 
 T = TypeVar("T")
+
+_BROKEN = (ValueError, KeyError, TypeError, IndexError, OSError, EOFError)
 
 
 class _Packer:
@@ -122,7 +126,7 @@ def loads(cls: type[T], data: bytes) -> T:
             arrays = {key: file[key] for key in file.files}
         tree = json.loads(arrays.pop("json").tobytes())
         return typing.cast(T, _decode(cls, tree, arrays))
-    except (ValueError, KeyError, TypeError, OSError, EOFError) as error:
+    except (*_BROKEN, zipfile.BadZipFile, zlib.error) as error:
         raise UserError(
             f"this is not a stored {cls.__name__} of Featurescope ({error}); analyse it again"
         ) from error

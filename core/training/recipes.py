@@ -51,6 +51,6 @@ def checkpoint_epochs(epochs: int, count: int) -> tuple[int, ...]:
     """``count`` (fewer where they coincide) log-spaced epochs from 0, the initialisation, to
     ``epochs``."""
     spaced = {0, epochs}
-    for i in range(count - 1):
-        spaced.add(min(epochs, round(epochs ** (i / max(1, count - 2)))))
+    for i in range(count - 2):
+        spaced.add(round(epochs ** (i / max(1, count - 2))))
     return tuple(sorted(spaced))
