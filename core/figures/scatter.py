@@ -26,10 +26,12 @@ def points_2d(
     style: Style,
     axes: tuple[str, str],
     picked: Sequence[int] | None = None,
+    limit: int = MAX_POINTS,
 ) -> list[dict[str, Any]]:
     """Traces of points (S, 2), one a class; with more than 20 classes one for all but the picked.
 
-    ``customdata`` is the sample's id in the data set; ``axes`` names the coordinates in the hover.
+    At most ``limit`` are drawn, the same share of every class. ``customdata`` is the sample's id
+    in the data set; ``axes`` names the coordinates in the hover.
     """
     values = f"{axes[0]} %{{x}}<br>{axes[1]} %{{y}}"
     return [
@@ -43,7 +45,7 @@ def points_2d(
             "<extra></extra>",
             **common,
         }
-        for rows, look, subject, common in _groups(sample, class_names, style, picked)
+        for rows, look, subject, common in _groups(sample, class_names, style, picked, limit)
     ]
 
 
@@ -80,10 +82,14 @@ def _size(style: Style) -> float:
 
 
 def _groups(
-    sample: Sample, class_names: Sequence[str], style: Style, picked: Sequence[int] | None
+    sample: Sample,
+    class_names: Sequence[str],
+    style: Style,
+    picked: Sequence[int] | None,
+    limit: int = MAX_POINTS,
 ) -> list[tuple[np.ndarray, dict[str, Any], str, dict[str, Any]]]:
     """(rows, marker, hover subject, common properties) of every trace to draw."""
-    rows = thin(sample.labels)
+    rows = thin(sample.labels, limit)
     labels = sample.labels[rows]
     classes = len(class_names)
     chosen = range(classes) if classes <= MAX_COLOURED else list(picked or ())

@@ -31,6 +31,7 @@ from core.metrics.persistence import significant as significant_bars
 from core.results import Analysis, Topology
 
 HOLES = ("components", "loops", "voids")
+HOLE = ("component", "loop", "void")
 _SUBSCRIPTS = ("β₀", "β₁", "β₂")
 _SYMBOLS = ("circle", "diamond", "square")
 _MAX_BARS = 60  # of one dimension in a barcode
@@ -68,7 +69,7 @@ def betti_by_layer(analysis: Analysis, style: Style, dimension: int = 1) -> go.F
             style,
             below=False,
             tickvals=[0, top],
-            ticktext=["0", f"{number(top, 0)} {HOLES[dimension]}"],
+            ticktext=["0", f"{number(top, 0)} {HOLES[dimension] if top > 1 else HOLE[dimension]}"],
         ),
         "hoverongaps": False,
         "hovertemplate": f"<b>%{{y}}, %{{x}}</b><br>{symbol} = %{{z}}<extra></extra>",

@@ -77,6 +77,7 @@ def check(name: str, fig: go.Figure, style: Style) -> str:
     assert parsed["layout"]["template"]["layout"]["font"]["color"] == style.palette.ink
     assert parsed["layout"]["height"] >= 258
     assert "title" not in parsed["layout"], name
+    go.Figure(fig.to_dict())  # raises where Plotly does not know a property or its value
     shown = [t for t in parsed["data"] if t.get("showlegend") is not False]
     if parsed["layout"].get("showlegend"):
         assert len(shown) <= 3, name
