@@ -31,3 +31,4 @@ frame.come_back()
 with st.sidebar:
     sidebar.show()
 page.run()
+frame.end()

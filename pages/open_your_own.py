@@ -12,7 +12,7 @@ from core.request import AnalysisRequest
 from core.results import Candidate, CheckpointSummary, Settings
 from core.text import plain
 from pages._ui import frame, jobs, upload
-from pages._ui.choices import choose, drop, keep, link
+from pages._ui.choices import choose, drop, keep
 from pages._ui.sidebar import open_analysis
 
 DATA = {
@@ -191,10 +191,8 @@ frame.guard(__file__)
 warm()
 job = jobs.following()
 if job is not None and job.status().state == "done":
-    result = job.status().result
     drop("job")
-    open_analysis(result)
-    st.switch_page("pages/overview.py", query_params=link(run=result))
+    open_analysis(job.status().result)
 frame.title(
     "Look inside your own network",
     line="A checkpoint (.pt, .pth, .th, .ckpt, .safetensors) or a feature file (.npz). "

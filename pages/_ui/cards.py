@@ -9,9 +9,9 @@ from typing import Any
 
 import plotly.graph_objects as go
 import streamlit as st
-from core.figures.export import figure_csv
 
 from core.figures import theme
+from core.figures.export import figure_csv
 from pages._ui.choices import link
 
 
@@ -62,6 +62,9 @@ def figure_card(
     **select: Any,
 ) -> Any:
     """A card with one figure; returns the selection where ``on_select="rerun"`` is given."""
+    if select:  # Plotly would fade everything that is not selected
+        look = {"unselected": {"marker": {"opacity": 0.5}}, "selected": {"marker": {"opacity": 1}}}
+        figure.update_traces(look, selector={"type": "scatter"})
     with card(key, title, reading, figure, page):
         return st.plotly_chart(
             figure,

@@ -11,15 +11,21 @@ from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import streamlit as st
+from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 T = TypeVar("T")
+
+
+def begin() -> None:
+    """First in every run: forget what a run that was interrupted wanted the URL to say."""
+    _asked().clear()
 
 
 def choose(key: str, options: Sequence[T], default: T, draw: Callable[..., Any]) -> T:
     """The option chosen in the widget that ``draw(options=…, key=…)`` makes; the URL follows it."""
     settle(key, options, default)
     value = draw(options=list(options), key=f"choice_{key}")
-    return keep(key, options[0] if value is None else value)
+    return keep(key, default if value is None else value, default)
 
 
 def settle(key: str, options: Sequence[T], default: T) -> None:
@@ -40,13 +46,24 @@ def settle(key: str, options: Sequence[T], default: T) -> None:
         st.session_state[widget] = default
 
 
-def keep(key: str, value: T) -> T:
-    """Remember ``value`` for this session and write it into the URL."""
+def keep(key: str, value: T, default: object = None) -> T:
+    """Remember ``value``; ``write`` puts it into the URL unless it is ``default``."""
     _kept()[key] = value
-    _written()[key] = str(value)
-    if st.query_params.get(key) != str(value):
-        st.query_params[key] = str(value)
+    _asked()[key] = None if value == default else str(value)
     return value
+
+
+def write() -> None:
+    """Let the URL say what is shown: once at the end of a run, so that it is one step of the
+    browser's history. While the reader goes back in that history, it is left alone."""
+    context = get_script_run_ctx()
+    wanted = {key: value for key, value in _asked().items() if value is not None}
+    st.session_state["_written"] = wanted
+    _asked().clear()
+    if presenting():
+        wanted["present"] = "1"
+    if st.query_params.to_dict() != wanted and not (context and context.is_history_navigation):
+        st.query_params.from_dict(wanted)
 
 
 def recall(key: str) -> str | None:
@@ -56,31 +73,27 @@ def recall(key: str) -> str | None:
 
 
 def set_choice(key: str, value: object) -> None:
-    """Choose for the user, from a callback or before the widget is drawn."""
+    """Choose for the reader, from a callback or before the widget is drawn."""
     st.session_state[f"choice_{key}"] = value
     _kept()[key] = value
-    _written()[key] = str(value)
 
 
 def drop(key: str) -> None:
-    """Take a choice that means nothing here out of the URL."""
+    """Forget a choice that means nothing here; it leaves the URL at the end of the run."""
     _kept().pop(key, None)
-    if key in st.query_params:
-        del st.query_params[key]
+    _asked().pop(key, None)
 
 
-def link(**changes: object) -> dict[str, str]:
-    """The query parameters of a link to another page: what the sidebar says, with ``changes``."""
-    shared = {k: v for k, v in _kept().items() if k in ("run", "epoch", "data", "layer")}
-    return {k: str(v) for k, v in (shared | changes).items() if v is not None}
+def link() -> dict[str, str]:
+    """The query parameters of a link to another page: what the sidebar says."""
+    shared = {key: _asked().get(key) for key in ("run", "epoch", "data", "layer")}
+    return {key: value for key, value in shared.items() if value is not None}
 
 
 def presenting() -> bool:
     """True under ``?present=1``: larger figures and type, no sidebar. Lasts for the session."""
     if "present" in st.query_params:
         st.session_state["_present"] = st.query_params["present"] == "1"
-    elif st.session_state.get("_present"):
-        st.query_params["present"] = "1"
     return bool(st.session_state.get("_present"))
 
 
@@ -96,6 +109,11 @@ def take_notices() -> list[str]:
 
 def _kept() -> dict[str, Any]:
     return st.session_state.setdefault("_kept", {})
+
+
+def _asked() -> dict[str, str | None]:
+    """What the URL is to say at the end of this run."""
+    return st.session_state.setdefault("_asked", {})
 
 
 def _written() -> dict[str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import NoReturn
 
 import streamlit as st
 
@@ -20,6 +21,7 @@ _VARIABLES = {
 
 def begin() -> None:
     """What ``app.py`` does first: page configuration, logo, style sheet, theme."""
+    choices.begin()
     present = choices.presenting()
     icon = ROOT / "static" / "icon-light.svg"
     st.set_page_config(
@@ -76,7 +78,7 @@ def view(file: str) -> View:
         return chosen
     title("Nothing to show here")
     empty(str(chosen), "Open your own checkpoint", "pages/open_your_own.py")
-    st.stop()
+    stop()
 
 
 def title(text: str, badges: tuple[tuple[str, str], ...] = (), line: str = "") -> None:
@@ -105,14 +107,26 @@ def needs_layers(view: View) -> None:
             "Go to Overview",
             "pages/overview.py",
         )
-        st.stop()
+        stop()
 
 
 def needs(there: bool, text: str) -> None:
     """Stop with a designed empty state unless the page's material is there."""
     if not there:
         empty(text, "Go to Overview", "pages/overview.py")
-        st.stop()
+        stop()
+
+
+def end() -> None:
+    """What ``app.py`` does last: the URL says what was chosen, and the next run frames itself."""
+    choices.write()
+    st.session_state.pop("_framed", None)
+
+
+def stop() -> NoReturn:
+    """End the page here, in order."""
+    end()
+    st.stop()
 
 
 def empty(text: str, label: str, page: str) -> None:

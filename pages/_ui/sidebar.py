@@ -9,7 +9,7 @@ import streamlit as st
 from core import library
 from core.errors import UserError
 from core.results import Analysis, LayerAnalysis
-from pages._ui.choices import choose, drop, keep, set_choice
+from pages._ui.choices import choose, drop, keep
 from pages._ui.view import View
 
 
@@ -34,11 +34,9 @@ def own_analyses() -> dict[str, str]:
 
 
 def open_analysis(run: str) -> None:
-    """List an analysis of this session's own and choose it."""
+    """List an analysis of this session's own and go to its Overview."""
     own_analyses()[run] = _title(run)
-    for key in ("epoch", "data", "layer"):
-        drop(key)
-    set_choice("run", run)
+    st.switch_page("pages/overview.py", query_params={"run": run})
 
 
 def _title(run: str) -> str:
@@ -74,7 +72,7 @@ def _choose(titles: dict[str, str]) -> View | str:
         pick = partial(st.selectbox, "Data", format_func=names.__getitem__)
         data = choose("data", list(names), run.data[0].id, pick)
     elif run is not None and run.data:
-        data = keep("data", run.data[0].id)
+        data = keep("data", run.data[0].id, run.data[0].id)
     else:
         drop("data")
     try:
