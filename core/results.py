@@ -155,6 +155,7 @@ class Topology:
     distance: str = "euclidean"
     reason: str | None = None  # why betti is undefined
     warnings: tuple[str, ...] = ()
+    spacing: float = 0.0  # median distance of a point to its nearest neighbour
 
 
 # --- pictures ----------------------------------------------------------------------------------
