@@ -1,8 +1,9 @@
 """Make ``signatures.json.gz``: every architecture's digests, from its tensors on the meta device.
 
-    python -m core.models.make_signatures
+    python -m core.models.make_signatures [NAME …]
 
-Takes minutes, because timm has more than a thousand models; needs torchvision and timm.
+With names, only these are made again and the others stay as they are. All take minutes, because
+timm has more than a thousand models. Needs torchvision and timm.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from core.models.signature import (
     modulo_classes,
     named_shapes,
     ordered,
+    table,
     term,
 )
 
@@ -127,12 +129,16 @@ def _torchvision_preprocessing(name: str) -> Preprocessing:
     return Preprocessing(size, size, 3, tuple(mean), tuple(std), crop, interpolation)
 
 
-def main() -> None:
-    """Build, sign and write all; failures are listed on standard error."""
+def main(names: list[str]) -> None:
+    """Build, sign and write all, or those named; failures are listed on standard error."""
     warnings.simplefilter("ignore")
     torch.set_num_threads(1)
+    kept = table().signatures if names else {}
     signatures = []
     for name, source in architectures():
+        if name in kept and name not in names:
+            signatures.append(kept[name])
+            continue
         try:
             module = on_meta(partial(registry.create, name, source, CLASSES))
             signatures.append(sign(name, source, module, preprocessing_of(name, source, module)))
@@ -173,4 +179,4 @@ def write(signatures: list[Signature]) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

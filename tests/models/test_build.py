@@ -3,10 +3,14 @@
 import math
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from sklearn.datasets import load_sample_images
 from torch import Tensor, nn
+from torch.nn import functional
 from torchvision import models as torchvision_models
+from torchvision.transforms.functional import center_crop
 
 from core.errors import UserError
 from core.models.building import Model, build
@@ -30,6 +34,16 @@ def assert_same(model: Model, original: nn.Module) -> None:
     x = images(model.preprocessing.shape)
     with torch.inference_mode():
         torch.testing.assert_close(model.module(x), original.eval()(x))
+
+
+def photograph(image: np.ndarray, model: Model) -> Tensor:
+    """(H, W, 3) uint8 → (3, height, width), resized, cropped and normalised for ``model``."""
+    p = model.preprocessing
+    x = torch.from_numpy(image.copy()).permute(2, 0, 1)[None] / 255  # (1, 3, H, W)
+    scale = p.crop_from / min(x.shape[2:])
+    x = functional.interpolate(x, scale_factor=scale, mode="bicubic", antialias=True)
+    x = center_crop(x[0].clamp(0, 1), [p.height, p.width])
+    return (x - torch.tensor(p.mean)[:, None, None]) / torch.tensor(p.std)[:, None, None]
 
 
 def shaken(module: nn.Module) -> nn.Module:
@@ -71,10 +85,11 @@ def test_efficientnet_loads_by_shapes(test_data: Path) -> None:
     own = model.module.state_dict()
     assert torch.equal(own["classifier.weight"], tensors["_fc.weight"])
     assert torch.equal(own["bn2.running_var"], tensors["_bn1.running_var"])
+    photographs = torch.stack([photograph(image, model) for image in load_sample_images().images])
     with torch.inference_mode():
-        logits = model.module(images((3, 224, 224), 2))  # (2, 1000)
-    # logits of a trained classifier: spread, and nowhere near exploding
-    assert 0.1 < logits.std() < 10
+        probabilities = model.module(photographs).softmax(1)  # (2, 1000)
+    palace, daisy = 698, 985  # of ImageNet's classes
+    assert probabilities.argmax(1).tolist() == [palace, daisy]
 
 
 def test_variants_of_a_name(test_data: Path) -> None:
