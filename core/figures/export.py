@@ -28,6 +28,10 @@ def with_title(fig: go.Figure, title: str) -> go.Figure:
     room = int(1.4 * size * len(lines)) + 8
     top = copy.layout.margin.t
     top = copy.layout.template.layout.margin.t if top is None else top
+    height = (copy.layout.height or 360) + room
+    for trace in copy.data:
+        if trace.type == "heatmap" and trace.colorbar.yref == "container" and trace.colorbar.y == 1:
+            trace.colorbar.y = 1 - room / height  # below the title
     copy.update_layout(
         title={
             "text": "<br>".join(escape(line) for line in lines),
@@ -41,7 +45,7 @@ def with_title(fig: go.Figure, title: str) -> go.Figure:
         },
         paper_bgcolor=copy.layout.template.layout.hoverlabel.bgcolor,
         margin_t=top + room,
-        height=(copy.layout.height or 360) + room,
+        height=height,
     )
     return copy
 

@@ -15,6 +15,7 @@ from core.figures.theme import (
     Style,
     class_style,
     colorbar,
+    colorbar_room,
     colorscale,
     escape,
     figure,
@@ -59,6 +60,7 @@ def cosine_matrix(
     ends = [max(target - half, -1.0), min(target + half, 1.0)]
     bar = colorbar(
         style,
+        below=style.is_card,
         tickvals=[ends[0], target, ends[1]],
         ticktext=[number(ends[0], 2), f"<b>{fraction_label(len(order))}</b>", number(ends[1], 2)],
     )
@@ -89,6 +91,7 @@ def alignment_matrix(alignment: np.ndarray, class_names: Sequence[str], style: S
     half = _half_range(difference)
     bar = colorbar(
         style,
+        below=style.is_card,
         tickvals=[-half, 0, half],
         ticktext=[number(-half, 2), "<b>collapsed</b>", f"+{number(half, 2)}"],
     )
@@ -147,8 +150,8 @@ def _matrix(
     cell = 0.62 * height / classes  # pixels, with room for names and colour bar
     if classes <= MAX_CELL_TEXT and not style.is_card and cell > 3 * style.measures.ticks:
         fig.add_trace(_cell_text(values if cells is None else cells, values, heatmap, style))
-    if not style.is_card:
-        fig.update_layout(margin_t=48)
+    side = "b" if style.is_card else "t"
+    fig.update_layout(margin={side: colorbar_room(style)})
     return fig
 
 

@@ -20,7 +20,6 @@ from core.figures.theme import (
     message,
     number,
     theory_line,
-    translucent,
 )
 from core.results import LayerAnalysis, Sample
 
@@ -139,7 +138,8 @@ def three_means_plane(
     mine = np.isin(sample.labels, classes)
     chosen = Sample(ids=sample.ids[mine], labels=sample.labels[mine])
     axes = ("along", "across")
-    traces = [_equilateral(flat, style)]
+    triangle = _equilateral(flat, style)
+    traces = [triangle]
     picked = classes if len(class_names) > MAX_COLOURED else None
     traces += points_2d(points[mine], chosen, class_names, style, axes, picked)
     means = np.full((len(class_names), 2), np.nan)
@@ -147,16 +147,8 @@ def three_means_plane(
     traces += _mean_markers(means, np.array(classes), class_names, style, picked)
     title = "distance in the plane (units of the features)"
     fig = _plane(traces, style, title, "")
-    corner, next_corner = flat[0], flat[1]
-    fig.add_annotation(
-        x=float((corner + next_corner)[0] / 2),
-        y=float(min(corner[1], next_corner[1])),
-        yanchor="top",
-        yshift=-6,
-        text="simplex ETF 60°",
-        bgcolor=translucent(style.palette.background, 0.65),
-    )
-    _label_means(fig, points[mine], means, np.array(classes), class_names, style)
+    label = ("simplex ETF 60°", np.array([triangle["x"][:2].mean(), triangle["y"][:2].mean()]))
+    _label_means(fig, points[mine], means, np.array(classes), class_names, style, label)
     return fig
 
 
@@ -272,8 +264,9 @@ def _label_means(
     shown: np.ndarray,
     class_names: Sequence[str],
     style: Style,
+    theory: tuple[str, np.ndarray] | None = None,
 ) -> None:
-    """Name the class means, placed for the expected size of the figure."""
+    """Name the class means, and what theory draws at a point, placed for the expected size."""
     if not _labelled(shown, style):
         return
     width, height = style.measures.width - 40, _plane_height(style) - 45
@@ -287,13 +280,16 @@ def _label_means(
     def pixels(values: np.ndarray) -> np.ndarray:
         return (values - centre) * [scale, -scale] + [width / 2, height / 2]
 
+    names, anchors = [class_names[k] for k in shown], means[shown]
+    if theory is not None:
+        names, anchors = [*names, theory[0]], np.vstack([anchors, theory[1]])
     placed = name_labels(
-        [class_names[k] for k in shown],
-        pixels(means[shown]),
+        names,
+        pixels(anchors),
         (width, height),
         style,
         marker=_MEAN_SIZE[style.size],
         avoid=pixels(points),
     )
-    for label, mean in zip(placed, means[shown], strict=True):
-        fig.add_annotation(x=float(mean[0]), y=float(mean[1]), **label)
+    for label, anchor in zip(placed, anchors, strict=True):
+        fig.add_annotation(x=float(anchor[0]), y=float(anchor[1]), **label)

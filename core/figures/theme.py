@@ -28,6 +28,7 @@ DASHES = ("solid", "dash", "dot", "dashdot", "longdash")
 THEORY_DASH = "5px,3px"
 ON_LIGHT, ON_DARK = "#14171A", "#FFFFFF"  # text on a coloured cell
 MINUS = "\u2212"
+_SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 MAX_POINTS = 800  # drawn as SVG
 MAX_COLOURED = 20  # classes that get a colour and a symbol each
 MAX_PICKED = 5
@@ -270,7 +271,6 @@ def config(style: Style, filename: str = "featurescope") -> dict[str, Any]:
         "displayModeBar": "hover" if style.is_large else False,
         "modeBarButtons": [["toImage"]],
         "toImageButtonOptions": {"format": "png", "scale": 2, "filename": filename},
-        "responsive": True,
         "scrollZoom": False,
         "doubleClick": False,
         "showTips": False,
@@ -309,16 +309,16 @@ def colorscale(colors: Sequence[str]) -> list[list[Any]]:
     return [[i / (len(colors) - 1), color] for i, color in enumerate(colors)]
 
 
-def colorbar(style: Style, below: bool | None = None, **settings: Any) -> dict[str, Any]:
-    """A horizontal bar 8 px thick: below in cards, above when large."""
-    below = style.is_card if below is None else below
-    place = {"y": 0.0, "yanchor": "top"} if below else {"y": 1.0, "yanchor": "bottom"}
+def colorbar(style: Style, below: bool = False, **settings: Any) -> dict[str, Any]:
+    """A horizontal bar 8 px thick at the edge of the figure; leave ``colorbar_room`` there."""
+    place = {"y": 0.0, "yanchor": "bottom"} if below else {"y": 1.0, "yanchor": "top"}
     return {
         "orientation": "h",
         "thickness": 8,
         "len": 0.8 if style.is_card else 0.55,
         "x": 0.5,
         "xanchor": "center",
+        "yref": "container",
         **place,
         "outlinewidth": 0,
         "ticklabelposition": "outside bottom",
@@ -327,6 +327,11 @@ def colorbar(style: Style, below: bool | None = None, **settings: Any) -> dict[s
         "ypad": 6,
         **settings,
     }
+
+
+def colorbar_room(style: Style) -> int:
+    """Pixels of margin that a colour bar needs."""
+    return 24 + int(1.5 * style.measures.ticks)
 
 
 # --- reference lines ---------------------------------------------------------------------------
@@ -388,8 +393,16 @@ def log_axis(values: np.ndarray) -> dict[str, Any]:
     """A log axis: powers of ten over wide ranges; 1, 2 and 5 times them over narrow ones."""
     known = values[np.isfinite(values) & (values > 0)]
     decades = float(np.log10(known.max() / known.min())) if len(known) else 0.0
-    ticks = {"dtick": 1} if decades > 2.5 else {"dtick": "D2", "tickformat": "~r"}
-    return {"type": "log", "exponentformat": "power", **ticks}
+    if decades <= 2.5:
+        return {"type": "log", "dtick": "D2", "tickformat": "~r"}
+    powers = np.arange(np.floor(np.log10(known.min())), np.ceil(np.log10(known.max())) + 1)
+    powers = powers[:: max(1, -(-len(powers) // 7))].astype(int).tolist()
+    return {
+        "type": "log",
+        "tickmode": "array",
+        "tickvals": [10.0**p for p in powers],
+        "ticktext": [power_of_ten(p) for p in powers],
+    }
 
 
 def fraction_label(classes: int) -> str:
@@ -421,7 +434,14 @@ def significant(value: float | None, digits: int = 3) -> str:
     exponent = int(np.floor(np.log10(abs(value))))
     if -4 <= exponent < 6:
         return number(value, max(0, digits - 1 - exponent))
-    return f"{value / 10.0**exponent:.{digits - 1}f}×10<sup>{exponent}</sup>".replace("-", MINUS)
+    return f"{number(value / 10.0**exponent, digits - 1)}×{power_of_ten(exponent)}"
+
+
+def power_of_ten(exponent: int) -> str:
+    """0.01 to 1,000 in full, others as "10⁴": Plotly's own powers come in a larger type."""
+    if -2 <= exponent <= 3:
+        return number(10.0**exponent, max(0, -exponent))
+    return "10" + str(exponent).translate(_SUPERSCRIPTS)
 
 
 def escape(name: str) -> str:

@@ -14,6 +14,7 @@ from core.figures.theme import (
     MAX_POINTS,
     Style,
     colorbar,
+    colorbar_room,
     colorscale,
     escape,
     figure,
@@ -67,7 +68,6 @@ def betti_by_layer(analysis: Analysis, style: Style, dimension: int = 1) -> go.F
         "colorscale": colorscale(style.palette.sequential),
         "colorbar": colorbar(
             style,
-            below=False,
             tickvals=[0, top],
             ticktext=["0", f"{number(top, 0)} {HOLES[dimension] if top > 1 else HOLE[dimension]}"],
         ),
@@ -87,14 +87,24 @@ def betti_by_layer(analysis: Analysis, style: Style, dimension: int = 1) -> go.F
     height = style.measures.height
     if style.is_large:
         height = max(330, min(590, 26 * len(names) + 120))
-    return figure(
+    fig = figure(
         style,
         [trace],
         height=height,
-        margin={"t": 40 if style.size != "presentation" else 56},
+        margin={"t": colorbar_room(style)},
         yaxis=_class_axis(names, style, height),
         **layout,
     )
+    if not np.nanmax(values):
+        fig.add_annotation(
+            text=f"no {HOLES[dimension]} in any class or layer",
+            x=0.5,
+            y=0.5,
+            xref="paper",
+            yref="paper",
+            font={"color": style.palette.muted},
+        )
+    return fig
 
 
 def _class_axis(names: Sequence[str], style: Style, height: int) -> dict[str, Any]:
@@ -244,7 +254,7 @@ def persistence_diagram(
                     "type": "scatter",
                     "mode": "markers",
                     "name": HOLES[d] + kind,
-                    "showlegend": not kind,
+                    "showlegend": not kind or not real.any(),
                     "x": births[mine].astype(np.float32),
                     "y": drawn[mine].astype(np.float32),
                     "customdata": [significant(v) if np.isfinite(v) else "∞" for v in deaths[mine]],

@@ -126,7 +126,13 @@ def test_a_missing_number_can_say_why():
 
 @pytest.mark.parametrize(
     ("value", "text"),
-    [(0.012345, "0.0123"), (1234.5, "1,234"), (3.2e-9, "3.20×10<sup>−9</sup>"), (0.0, "0")],
+    [
+        (0.012345, "0.0123"),
+        (1234.5, "1,234"),
+        (3.2e-9, "3.20×10⁻⁹"),
+        (-2e7, "−2.00×10⁷"),
+        (0.0, "0"),
+    ],
 )
 def test_significant_digits(value, text):
     assert theme.significant(value) == text
