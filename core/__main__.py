@@ -154,7 +154,9 @@ def _analyze(arguments: argparse.Namespace) -> None:
     if arguments.csv:
         _write(arguments.csv, report.layers_csv(analysis))
     if arguments.html:
-        _write(arguments.html, report.html(analysis))
+        from core.report_html import html
+
+        _write(arguments.html, html(analysis))
     if arguments.json != "-":
         print(_summary(analysis))
 

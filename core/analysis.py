@@ -213,6 +213,7 @@ def _analyze_model(
     with clock.stage("finish"):
         sample = _sample(features, dataset, pictured)
         weights = weight_summaries(checkpoint.tensors)
+    clock.progress(1000, 1000, "Finished")
     return Analysis(
         checkpoint=_summary(checkpoint, model, candidates),
         data=DataSummary(
@@ -282,7 +283,8 @@ def _clouds(
 ) -> Iterator[tuple[int, Cloud]]:
     """The point cloud of every layer: flattened outputs, or pooled features if those were asked
     for or no family needs a cloud."""
-    if settings.features == "pooled" or not {"dimension", "topology"} & set(settings.metrics):
+    needless = not {"dimension", "topology"} & set(settings.metrics)
+    if settings.features == "pooled" or (needless and settings.features != "flat"):
         for index, layer in enumerate(features.layers):
             yield index, Cloud(layer.pooled_sample, layer.dim, None)
         return

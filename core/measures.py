@@ -61,6 +61,13 @@ def measure_layer(layer: LayerInput, cloud: Cloud, settings: Settings) -> LayerA
     dimension, topology = measure_cloud(
         cloud, layer.sample_labels, len(layer.class_names), settings
     )
+    pictured = layer.sample[layer.pictured]
+    warnings = moment_warnings(layer.moments, layer.class_names)
+    picture = None
+    if pictured.shape[1] == layer.moments.means.shape[1]:
+        picture = projection(pictured, layer.moments)
+    else:
+        warnings += ("too large to be drawn: only a random projection of the features was kept",)
     probe = None
     if "probes" in wanted:
         probe = linear_probe(layer.sample, layer.sample_labels, settings.seed)
@@ -77,11 +84,11 @@ def measure_layer(layer: LayerInput, cloud: Cloud, settings: Settings) -> LayerA
         probe_accuracy=probe,
         collapse=collapse,
         geometry=class_geometry(layer.moments),
-        projection=projection(layer.sample[layer.pictured], layer.moments),
+        projection=picture,
         sparsity=layer.sparsity if "sparsity" in wanted else None,
         dimension=dimension,
         topology=topology,
-        warnings=moment_warnings(layer.moments, layer.class_names),
+        warnings=warnings,
     )
 
 
