@@ -38,6 +38,11 @@ KEEP_BYTES = 512 << 20
 MEANS_BYTES = 2 << 30
 """Class means and basis of all layers may take this much; flattened features can need more."""
 
+SECOND_LOOK = 5000
+"""Images of the second look at flattened features, at most; a stratified draw of more. The
+spread around class means then has a relative standard error of about 1 % (sqrt(2/5000) in one
+direction); the means themselves come from all images."""
+
 _BYTES_PER_MEAN = 32  # sum or mean and basis in float64, and both again as they are used
 _NO_SPARSITY = ("Input", "Pool", "ClassToken", "Output")
 
@@ -170,7 +175,7 @@ def try_pace(
     """Threads and batch size, tried on the first pass's work for the first images."""
     few = dataset.select(np.arange(min(len(dataset), 1024)))
     rows = np.arange(len(few))
-    readers = [_Reader(tap, placed, settings, few.labels, few.classes, rows) for tap in taps]
+    readers = [_Reader(tap, placed, settings, few.labels, few.classes, rows, rows) for tap in taps]
     return passes.find_pace(placed, few, taps, [r.look for r in readers], settings.batch_size)
 
 
@@ -185,10 +190,12 @@ class _Reader:
         labels: np.ndarray,
         classes: int,
         kept_row: np.ndarray,
+        again: np.ndarray,
     ) -> None:
         self.tap = tap
         self._labels = labels  # (N,) in the order of the pass
         self._kept_row = kept_row  # (N,) row in ``kept``, or -1
+        self._again = again  # rows of the first pass that the second pass sees
         self._device = placed.device
         self._channels_last = placed.channels_last
         self._flat = settings.features == "flat"
@@ -200,7 +207,7 @@ class _Reader:
         self.first = ClassStatistics(classes, width, placed.device)
         self.second: ProjectedStatistics | None = None
         self.coordinates = np.empty((0, 0), dtype=np.float32)  # (kept, r)
-        self.nearest = np.empty(len(labels), dtype=np.int64)  # (N,)
+        self.nearest = np.full(len(labels), -1)  # (N,) class, -1: not in the second look
         self.zeros: ZeroCounts | SmallCounts | None = None
         if "sparsity" in settings.metrics and tap.kind not in _NO_SPARSITY:
             smooth = tap.is_activation and not tap.relu_like
@@ -208,27 +215,32 @@ class _Reader:
 
     def look(self, rows: slice, x: Tensor) -> None:
         """One batch of the first pass."""
-        vectors = pooled(x, self.tap.class_token).float()  # (B, d)
         if self._keeps_all:
-            self.kept[rows] = vectors
+            self.kept[rows] = pooled(x, self.tap.class_token)  # (B, d)
         else:
-            row = torch.from_numpy(self._kept_row[rows]).to(self._device)
-            self.kept[row[row >= 0]] = vectors[row >= 0]
+            self._keep(rows, x)
+            self.first.update(self._vectors(x), self._labels[rows])
         if self.zeros is not None:
             self.zeros.update(rows, flattened(x, self._channels_last))
-        if not self._keeps_all:
-            self.first.update(self._vectors(x), self._labels[rows])
+
+    def _keep(self, rows: slice, x: Tensor) -> None:
+        row = self._kept_row[rows]
+        chosen = np.flatnonzero(row >= 0)
+        if len(chosen):
+            some = x[torch.from_numpy(chosen).to(self._device)]
+            destination = torch.from_numpy(row[chosen]).to(self._device)
+            self.kept[destination] = pooled(some, self.tap.class_token).float()
 
     def look_again(self, rows: slice, x: Tensor) -> None:
         """One batch of the second pass."""
-        self._project(rows, self._vectors(x))
+        self._project(self._again[rows], self._vectors(x))
 
     def _vectors(self, x: Tensor) -> Tensor:
         if self._flat:
             return flattened(x, self._channels_last).float()
         return pooled(x, self.tap.class_token).float()
 
-    def _project(self, rows: slice, vectors: Tensor) -> None:
+    def _project(self, rows: np.ndarray, vectors: Tensor) -> None:
         assert self.second is not None
         coordinates, self.nearest[rows] = self.second.project(vectors, self._labels[rows])
         row = self._kept_row[rows]
@@ -245,11 +257,12 @@ class _Reader:
                 f"layer {self.tap.name} gives NaN or infinite features: "
                 "the checkpoint's weights are not finite or too large"
             )
-        self.second = ProjectedStatistics(means, self._device)
+        counts = np.bincount(self._labels[self._again], minlength=len(means.counts))
+        self.second = ProjectedStatistics(means, self._device, counts)
         self.coordinates = np.empty((len(self.kept), self.second.rank), dtype=np.float32)
         if self._keeps_all:
             for rows in _chunks(len(self.kept)):
-                self._project(rows, self.kept[rows])
+                self._project(self._again[rows], self.kept[rows])
 
     def layer(self, sample_rows: np.ndarray, classes: int) -> LayerFeatures:
         """The result. sample_rows (S,): rows of ``kept``."""
@@ -326,35 +339,41 @@ class _Extraction:
         progress: Progress,
         cancelled: IsCancelled,
     ) -> Features:
-        meter = Meter(self._looks * len(self._dataset), progress, "features of every layer")
+        meter = Meter(
+            len(self._order) + (self._looks - 1) * len(self._again),
+            progress,
+            "features of every layer",
+        )
         started = time.perf_counter()
-        self._pass(pace, [r.look for r in self._readers], meter, cancelled)
+        everything = np.arange(len(self._order))
+        self._pass(pace, everything, [r.look for r in self._readers], meter, cancelled)
         with devices.torch_threads(pace.threads):
             for reader in self._readers:
                 check(cancelled)
                 reader.between()
         if self._looks == 2:
-            self._pass(pace, [r.look_again for r in self._readers], meter, cancelled)
+            self._pass(pace, self._again, [r.look_again for r in self._readers], meter, cancelled)
         seconds = {**seconds, "features": time.perf_counter() - started}
         return self._features(pace, seconds)
 
     def _pass(
         self,
         pace: devices.Pace,
+        which: np.ndarray,
         read: Sequence[passes.Reader],
         meter: Meter,
         cancelled: IsCancelled,
     ) -> None:
         def finished(rows: slice, output: Tensor) -> None:
             if self._predictions is not None:
-                self._predictions[self._order[rows]] = output.argmax(1).cpu().numpy()
+                self._predictions[self._order[which[rows]]] = output.argmax(1).cpu().numpy()
             meter.add(rows.stop - rows.start)
 
         passes.run_pass(
             self._placed,
             self._dataset,
             [r.tap for r in self._readers],
-            self._order,
+            self._order[which],
             pace,
             read,
             finished=finished,
@@ -367,6 +386,11 @@ class _Extraction:
         penultimate = penultimate_index(taps, self._traced)
         classifier = self._traced.classifier
         correct, warnings = self._correct()
+        if len(self._again) < len(self._labels):
+            warnings += (
+                f"the spread around class means of flattened features, and nearest class means, "
+                f"are from {len(self._again)} of {len(self._labels)} images",
+            )
         by_class = None
         if correct is not None:
             counts = np.bincount(self._dataset.labels, minlength=classes)
@@ -374,8 +398,8 @@ class _Extraction:
                 by_class = np.bincount(self._dataset.labels, correct, classes) / counts
         nc4 = None
         if correct is not None and penultimate is not None and self._predictions is not None:
-            nearest = self._readers[penultimate].nearest
-            nc4 = float((nearest != self._predictions[self._order]).mean())
+            nearest = self._readers[penultimate].nearest[self._again]
+            nc4 = float((nearest != self._predictions[self._order[self._again]]).mean())
         return Features(
             device=self._placed.device.type,
             batch_size=pace.batch_size,

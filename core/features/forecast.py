@@ -40,8 +40,9 @@ def forecast(model: ModelLike, dataset: Dataset, settings: Settings) -> Forecast
         pace = extraction.try_pace(placed, dataset, taps, settings)
     flat = settings.features == "flat"
     looks = extraction.looks(taps, len(dataset), flat)
+    again = min(len(dataset), extraction.SECOND_LOOK) if flat else len(dataset)
     return Forecast(
-        seconds=pace.seconds_per_image * looks * len(dataset),
+        seconds=pace.seconds_per_image * (len(dataset) + (looks - 1) * again),
         memory_bytes=extraction.memory_bytes(taps, dataset, settings, pace.batch_size),
         seconds_per_image=pace.seconds_per_image,
         looks=looks,

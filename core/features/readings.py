@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -42,6 +43,7 @@ def pooled_dim(shape: tuple[int, ...]) -> int:
     return int(np.prod(kept))
 
 
+@lru_cache(maxsize=1024)
 def _positions(shape: tuple[int, ...]) -> tuple[int, ...]:
     """The axes of (B, *shape) that are positions."""
     if len(shape) == 3 and shape[0] == shape[1] != shape[2]:

@@ -17,28 +17,30 @@ _SHIFT = 23 - 3  # float32 bits below the exponent and the first three of the ma
 class ZeroCounts:
     """Exact zeros: per sample the share of units that are not 0, per unit whether it ever was not.
 
-    A unit is one number of a sample's output (for maps, each channel at each position).
-    numpy on the contiguous view counts ten times faster than ``torch.count_nonzero`` on a CPU.
+    A unit is one number of a sample's output (for maps, each channel at each position). On a CPU
+    numpy counts the bits of a packed mask, ten times faster than ``torch.count_nonzero``.
     """
 
     approximate = False
     threshold = 0.0
 
     def __init__(self, samples: int, units: int) -> None:
+        self._units = units
+        self._active = np.zeros(-(-units // 8), dtype=np.uint8)  # one bit a unit
         self.share = np.zeros(samples, dtype=np.float32)  # (N,)
-        self.active = np.zeros(units, dtype=bool)  # (units,)
+
+    @property
+    def active(self) -> np.ndarray:
+        """(units,) bool: not zero on at least one sample."""
+        return np.unpackbits(self._active, count=self._units).astype(bool)
 
     def update(self, rows: slice, x: Tensor) -> None:
         """x (B, units): the outputs of the samples ``rows``."""
-        if x.device.type == "cpu":
-            mask = np.not_equal(x.numpy(), 0)
-            counts = np.array([np.count_nonzero(row) for row in mask])  # SIMD; axis=1 is not
-            self.active |= np.logical_or.reduce(mask, axis=0)
-        else:
-            nonzero = x != 0
-            counts = nonzero.sum(1).cpu().numpy()
-            self.active |= nonzero.any(0).cpu().numpy()
-        self.share[rows] = counts / x.shape[1]
+        mask = np.not_equal(x.numpy(), 0) if x.device.type == "cpu" else (x != 0).cpu().numpy()
+        bits = np.packbits(mask, axis=1)  # (B, units / 8), padded with zeros
+        words = bits.view(np.uint64) if bits.shape[1] % 8 == 0 else bits
+        self.share[rows] = np.bitwise_count(words).sum(axis=1) / self._units
+        self._active |= np.bitwise_or.reduce(bits, axis=0)
 
     def finish(self) -> None:
         """Nothing is left to do: 0 is known from the start."""
