@@ -9,7 +9,7 @@ import torch
 
 from core.results import ClassGeometry, WeightSummary
 
-MAX_SIDE = 4096  # the Gram matrix of the smaller side: 128 MiB in float64
+MAX_SIDE = 2048  # of the smaller side: its Gram matrix takes about three seconds on one core
 MAX_CLASSES = 2048  # rows of a classifier whose K x K Gram matrix is kept
 SPECTRUM = 128  # singular values kept
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from corpus import CORPUS, build
+from fuzz import write_cases
 
 from core import jobs
 from core.jobs import Limits
@@ -49,3 +50,13 @@ def test_ends_with_one_sentence(name: str, outcomes: dict[str, tuple[str, float]
 @pytest.mark.usefixtures("outcomes")
 def test_no_code_ran(canary: Path) -> None:
     assert not canary.exists()
+
+
+def test_mutations_of_valid_files(tmp_path: Path) -> None:
+    paths = write_cases(tmp_path, 400, seed=20)
+    status = jobs.submit("job_functions:open_each", paths).wait()
+    assert status.state == "done", f"{status.error} at {status.what}"
+    outcomes = [outcome for outcome, _ in status.result.values()]
+    assert [o for o in outcomes if o.startswith("bug")] == []
+    assert any(o.startswith("opened") for o in outcomes)
+    assert any(o.startswith("refused") for o in outcomes)
