@@ -327,8 +327,13 @@ class _Extraction:
             kept_row = np.full(n, -1)
             kept_row[self._sample_rows] = np.arange(len(self._sample))
             self._sample_rows = np.arange(len(self._sample))
+        self._again = np.arange(n)
+        if settings.features == "flat":
+            # the same seed draws a set that contains the sample
+            self._again = np.sort(row_of[dataset.stratified(SECOND_LOOK, settings.seed)])
         self._readers = [
-            _Reader(tap, placed, settings, self._labels, dataset.classes, kept_row) for tap in taps
+            _Reader(tap, placed, settings, self._labels, dataset.classes, kept_row, self._again)
+            for tap in taps
         ]
         self._predictions = np.empty(n, dtype=np.int64) if len(traced.output_shape) == 1 else None
 
