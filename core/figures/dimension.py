@@ -27,7 +27,7 @@ from core.figures.theme import (
     message,
     number,
     reference_y,
-    shorten,
+    short_labels,
     translucent,
 )
 from core.results import Analysis, IntrinsicDimension, LayerAnalysis
@@ -144,6 +144,7 @@ def _panels(analysis: Analysis, lines: Sequence[Line], estimator: str, style: St
     layout: dict[str, Any] = {}
     labels = []
     layers = [layer.name for layer in analysis.layers]
+    short = short_labels(analysis.data.class_names, 20)
     largest = max(
         h for line in (*lines, overall) for h in (*line.values, *(line.high or ())) if h is not None
     )
@@ -154,7 +155,7 @@ def _panels(analysis: Analysis, lines: Sequence[Line], estimator: str, style: St
         suffix = "" if k == 0 else str(k + 1)
         left, top = column * (wide + gap_x), 1 - gap_y - row * (tall + gap_y)
         bottom_panel = k + columns >= len(lines)
-        axis = layer_axis(layers, Style(style.mode, "card"), title=False)
+        axis = layer_axis(layers, style, title=False, share=0.75 / columns)
         layout[f"xaxis{suffix}"] = axis | {
             "domain": [left, left + wide],
             "anchor": f"y{suffix}",
@@ -177,7 +178,7 @@ def _panels(analysis: Analysis, lines: Sequence[Line], estimator: str, style: St
         traces += [background, *front]
         labels.append(
             {
-                "text": escape(shorten(analysis.data.class_names[k], 22)),
+                "text": escape(short[k]),
                 "x": left,
                 "xref": "paper",
                 "xanchor": "left",
@@ -189,16 +190,17 @@ def _panels(analysis: Analysis, lines: Sequence[Line], estimator: str, style: St
     labels.append(
         {
             "text": "pale: all classes together",
-            "x": 1,
+            "x": 0,
             "xref": "x domain",
-            "xanchor": "right",
+            "xanchor": "left",
             "y": 1,
             "yref": "paper",
             "yanchor": "bottom",
             "font": {"color": style.palette.muted},
         }
     )
-    fig = figure(style, traces, height=height, **layout)
+    margin = {"t": 2 * style.measures.ticks}
+    fig = figure(style, traces, height=height, margin=margin, **layout)
     fig.update_layout(annotations=labels)
     return fig
 

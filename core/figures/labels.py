@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from core.figures.theme import Style, escape, translucent
+from core.figures.theme import Style, escape, short_labels, translucent
 
 _ANGLES = np.radians([270, 90, 0, 180, 315, 225, 45, 135, 292.5, 247.5, 67.5, 112.5])  # above first
 _STEPS = (0.0, 9.0, 18.0, 30.0, 44.0, 60.0)  # pixels added to the nearest place
@@ -95,6 +95,7 @@ def name_labels(
     avoid: np.ndarray | None = None,
 ) -> list[dict[str, Any]]:
     """Plotly annotations (without their anchor x, y[, z]) that name ``pixels`` (n, 2) on screen."""
+    names = short_labels(names, 18)
     size = style.measures.ticks
     sizes = np.array([[0.58 * size * len(n) + 2, 1.2 * size] for n in names]).reshape(-1, 2)
     result = []
@@ -135,16 +136,19 @@ def spatial_scene(
     extent: np.ndarray,
     size: tuple[float, float],
     style: Style,
+    distance: float = 1.0,
 ) -> dict[str, Any]:
     """A Plotly scene with equal axes whose labels at tips (n, 3) do not overlap at first sight.
 
-    extent (m, 3): everything drawn; size: the scene's (width, height) in pixels.
+    extent (m, 3): everything drawn; size: the scene's (width, height) in pixels; ``distance``
+    moves the camera away, to make room for titles of axes.
     """
-    pixels = screen(tips, extent, size)
+    eye = distance * _EYE
+    pixels = screen(tips, extent, size, eye)
     placed = name_labels(names, pixels, size, style, marker=6)
     return {
         "aspectmode": "data",
-        "camera": {"eye": dict(zip("xyz", _EYE.tolist(), strict=True))},
+        "camera": {"eye": dict(zip("xyz", eye.tolist(), strict=True))},
         "annotations": [
             {**label, **dict(zip("xyz", tip, strict=True))}
             for label, tip in zip(placed, np.asarray(tips, dtype=np.float64).tolist(), strict=True)
@@ -152,13 +156,15 @@ def spatial_scene(
     }
 
 
-def screen(points: np.ndarray, extent: np.ndarray, size: tuple[float, float]) -> np.ndarray:
+def screen(
+    points: np.ndarray, extent: np.ndarray, size: tuple[float, float], eye: np.ndarray = _EYE
+) -> np.ndarray:
     """Pixels (n, 2) of points (n, 3) in the first view of a scene that shows extent (m, 3)."""
     low, high = extent.min(0), extent.max(0)
     ranges = np.where(high > low, high - low, 1.0)
     unit = np.prod(ranges) ** (1 / 3)
-    placed = (points - (low + high) / 2) / unit - _EYE  # from the camera
-    forward = -_EYE / np.linalg.norm(_EYE)
+    placed = (points - (low + high) / 2) / unit - eye  # from the camera
+    forward = -eye / np.linalg.norm(eye)
     right = np.cross(forward, [0.0, 0.0, 1.0])
     right /= np.linalg.norm(right)
     up = np.cross(right, forward)

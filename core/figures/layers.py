@@ -101,7 +101,8 @@ def _draw_law(
     label += f", R² = {number(law.r2, 2)}" if law.r2 is not None else ""
     # above the end of a falling line there is room, and above the start of a rising one
     falls = law.rho <= 1
-    covered = int(np.ceil(len(values) * len(label) * 8 / style.measures.width)) + 1
+    width = len(label) * 0.6 * style.measures.ticks / (0.8 * style.measures.width)
+    covered = int(np.ceil(len(values) * width)) + 1
     below = (slice(-covered, None), slice(0, covered))[not falls]
     ceiling = np.log10(max(np.nanmax(line[below]) for line in (values, whole)))
     fig.add_annotation(

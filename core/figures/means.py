@@ -24,7 +24,7 @@ from core.figures.theme import (
     message,
     number,
     reference_x,
-    shorten,
+    short_labels,
     text_on,
 )
 from core.metrics.geometry import angles_degrees, simplex_cosine
@@ -58,12 +58,9 @@ def cosine_matrix(
     shown = off[np.ix_(order, order)]
     half = _half_range(off - target) if half_range is None else half_range
     ends = [max(target - half, -1.0), min(target + half, 1.0)]
-    bar = colorbar(
-        style,
-        below=style.is_card,
-        tickvals=[ends[0], target, ends[1]],
-        ticktext=[number(ends[0], 2), f"<b>{fraction_label(len(order))}</b>", number(ends[1], 2)],
-    )
+    ticks = {ends[0]: number(ends[0], 2), ends[1]: number(ends[1], 2)}
+    ticks[target] = f"<b>{fraction_label(len(order))}</b>"
+    bar = colorbar(style, below=style.is_card, tickvals=list(ticks), ticktext=list(ticks.values()))
     heatmap = {
         "zmin": target - half,
         "zmax": target + half,
@@ -162,7 +159,8 @@ def _matrix_axes(
     fits = int(0.72 * height / (1.15 * style.measures.ticks))
     step = max(1, -(-classes // fits)) if classes <= MAX_COLOURED else 1
     length = 5 if style.is_card else 14
-    labels = [escape(shorten(n, length) if classes <= MAX_COLOURED else n) for n in names]
+    short = short_labels(names, length) if classes <= MAX_COLOURED else names
+    labels = [escape(n) for n in short]
     shared = {
         "tickmode": "array",
         "tickvals": list(range(0, classes, step)),
@@ -272,9 +270,9 @@ def pair_angles(cosines: np.ndarray, class_names: Sequence[str], style: Style) -
 def _angle_range(angles: np.ndarray, etf: float) -> tuple[float, float]:
     """Multiples of 5° around data and theory, at least 40° wide."""
     low = 5 * np.floor(min(angles.min(), etf - 5) / 5)
-    high = 5 * np.floor(max(angles.max(), etf) / 5) + 5
+    high = min(5 * np.floor(max(angles.max(), etf) / 5) + 5, 180.0)
     while high - low < 40:
-        low, high = max(low - 5, 0.0), min(high + 5, 185.0)
+        low, high = max(low - 5, 0.0), min(high + 5, 180.0)
     return float(low), float(high)
 
 
@@ -367,6 +365,7 @@ def _dots(
             "x": values.astype(np.float32),
             "y": np.arange(classes),
             "text": names,
+            "cliponaxis": False,
             "marker": {
                 "symbol": symbol,
                 "size": size,
@@ -380,7 +379,7 @@ def _dots(
     height = measures.height if not style.is_large else max(330, min(590, 24 * classes + 110))
     fits = max(1, int((height - 110) / (1.15 * measures.ticks)))
     step = max(1, -(-classes // fits))
-    shown = [escape(shorten(n, 5 if style.is_card else 14)) for n in class_names]
+    shown = [escape(n) for n in short_labels(class_names, 5 if style.is_card else 14)]
     return figure(
         style,
         traces,
@@ -438,7 +437,7 @@ def means_3d(
             }
         )
     height = 420 if style.is_large else style.measures.height
-    named = np.flatnonzero(means.any(1)) if classes <= MAX_COLOURED else np.zeros(0, dtype=int)
+    named = np.flatnonzero(means.any(1)) if classes <= style.max_named else np.zeros(0, dtype=int)
     return figure(
         style,
         traces,

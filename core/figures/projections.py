@@ -23,7 +23,6 @@ from core.figures.theme import (
 )
 from core.results import LayerAnalysis, Sample
 
-_MAX_CARD_LABELS = 12
 _MEAN_SIZE = {"card": 11, "large": 11, "presentation": 16}
 
 
@@ -101,11 +100,14 @@ def _pca_3d(
         np.concatenate([points, means[shown]]),
         (style.measures.width, height),
         style,
+        distance=1.0 if style.is_card else 1.3,
     )
     if not style.is_card:
         for axis, title in zip("xyz", titles, strict=True):
             font = {"size": style.measures.ticks, "color": style.palette.muted}
-            scene[f"{axis}axis"] = {"title": {"text": title, "font": font}}
+            scene[f"{axis}axis"] = {
+                "title": {"text": title.replace(" of variance", ""), "font": font}
+            }
     margin = {"l": 0, "r": 0, "t": 0, "b": 0}
     return figure(style, traces, height=height, margin=margin, scene=scene)
 
@@ -124,6 +126,8 @@ def three_means_plane(
     """
     if layer.geometry is None or layer.projection is None or sample is None:
         return message("No samples of this layer were kept.", style)
+    if len(class_names) < 3:
+        return message("The plane needs three or more classes.", style)
     if len(set(classes)) < 3 or max(classes) >= len(class_names):
         return message("Choose three different classes.", style)
     corners = np.asarray(layer.geometry.mean_coordinates, dtype=np.float64)[list(classes)]  # (3, r)
@@ -225,7 +229,7 @@ def _shown_means(
 
 def _labelled(shown: np.ndarray, style: Style) -> bool:
     """Whether there is room to name the marked means; otherwise their symbols and hovers do."""
-    return 0 < len(shown) <= (_MAX_CARD_LABELS if style.is_card else MAX_COLOURED)
+    return 0 < len(shown) <= style.max_named
 
 
 def _mean_markers(

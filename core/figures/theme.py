@@ -32,6 +32,7 @@ _SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 MAX_POINTS = 800  # drawn as SVG
 MAX_COLOURED = 20  # classes that get a colour and a symbol each
 MAX_PICKED = 5
+_MAX_NAMED = {"card": 12, "large": MAX_COLOURED, "presentation": MAX_COLOURED}
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +146,11 @@ class Style:
     @property
     def is_card(self) -> bool:
         return self.size == "card"
+
+    @property
+    def max_named(self) -> int:
+        """Class means that there is room to name directly."""
+        return _MAX_NAMED[self.size]
 
     @property
     def is_large(self) -> bool:
@@ -456,9 +462,17 @@ def escape(name: str) -> str:
     return text
 
 
-def shorten(name: str, length: int) -> str:
-    """At most ``length`` characters and a full stop: "airplane" becomes "airpl."."""
-    return name if len(name) <= length + 1 else f"{name[:length].rstrip()}."
+def short_labels(names: Sequence[str], length: int) -> list[str]:
+    """Names of at most ``length`` + 1 characters: "airplane" becomes "airpl.". Not escaped.
+
+    Where two would look the same they keep their ends, "…ss 12", or all of their length.
+    """
+    starts = [n if len(n) <= length + 1 else f"{n[:length].rstrip()}." for n in names]
+    ends = [n if len(n) <= length + 1 else f"…{n[-length:]}" for n in names]
+    for labels in (starts, ends):
+        if len(set(labels)) == len(set(names)):
+            return labels
+    return list(names)
 
 
 def wrap(text: str, length: int) -> list[str]:
@@ -495,13 +509,11 @@ def layer_axis(
     measures = style.measures
     fits = max(1, int(share * measures.width / (1.25 * measures.ticks)))
     step = max(1, -(-len(labels) // fits))
-    longest = max((len(label) for label in labels), default=0)
-    flat = len(labels) * longest * 0.62 * measures.ticks <= share * measures.width * step
     return {
         "tickmode": "array",
         "tickvals": list(range(0, len(labels), step)),
         "ticktext": labels[::step],
-        "tickangle": 0 if flat else -90,
+        "autotickangles": [0, -90],
         "range": [-0.6, len(labels) - 0.4],
         "title": {"text": "layer, input to output" if title else "", "standoff": 8},
     }

@@ -21,7 +21,7 @@ from core.figures.theme import (
     message,
     number,
     reference_y,
-    shorten,
+    short_labels,
     significant,
     translucent,
 )
@@ -112,7 +112,7 @@ def _class_axis(names: Sequence[str], style: Style, height: int) -> dict[str, An
     fits = max(1, int((height - 120) / (1.1 * style.measures.ticks)))
     step = max(1, -(-len(names) // fits))
     length = 5 if style.is_card else 14
-    labels = [escape(shorten(n, length) if labelled else n) for n in names]
+    labels = [escape(n) for n in (short_labels(names, length) if labelled else names)]
     return {
         "range": [len(names) - 0.5, -0.5],
         "tickmode": "array",

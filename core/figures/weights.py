@@ -19,13 +19,13 @@ from core.figures.theme import (
 )
 from core.results import WeightSummary
 
-_MAX_NAMED = 20
+_MAX_THICK = 10
 
 
 def weight_spectra(weights: Sequence[WeightSummary], style: Style) -> go.Figure:
-    """Singular values of every weight relative to its largest, against their share of the rank.
+    """Singular values of every weight relative to its largest, against their place (%).
 
-    First weights pale, last ones dark (light mode): one sequential colour a weight.
+    The nearer to the output, the stronger the colour.
     """
     usable = [w for w in weights if len(w.spectrum) > 1 and w.spectrum[0] > 0]
     if not usable:
@@ -33,7 +33,8 @@ def weight_spectra(weights: Sequence[WeightSummary], style: Style) -> go.Figure:
     traces = []
     for i, weight in enumerate(usable):
         values = np.asarray(weight.spectrum, dtype=np.float64)
-        values = values[values > 1e-6 * values[0]]
+        place = 100 * np.arange(1, len(values) + 1) / len(values)
+        drawn = values > 1e-6 * values[0]
         position = 1.0 if len(usable) == 1 else 0.35 + 0.65 * i / (len(usable) - 1)
         shape = "×".join(str(n) for n in weight.shape)
         traces.append(
@@ -41,14 +42,15 @@ def weight_spectra(weights: Sequence[WeightSummary], style: Style) -> go.Figure:
                 "type": "scatter",
                 "mode": "lines",
                 "name": escape(weight.name),
-                "x": np.arange(1, len(values) + 1),
-                "y": (values / values[0]).astype(np.float32),
+                "x": place[drawn].astype(np.float32),
+                "y": (values / values[0])[drawn].astype(np.float32),
+                "customdata": np.flatnonzero(drawn) + 1,
                 "line": {
                     "color": interpolate(style.palette.sequential, position),
-                    "width": style.measures.line if len(usable) <= _MAX_NAMED else 1,
+                    "width": style.measures.line if len(usable) <= _MAX_THICK else 1,
                 },
                 "hovertemplate": f"<b>{escape(weight.name)}</b> {shape}"
-                "<br>singular value %{x}: %{y} of the largest"
+                "<br>singular value %{customdata}: %{y} of the largest"
                 f"<br>largest {significant(weight.spectral_norm)}"
                 f"<br>stable rank {number(weight.stable_rank, 1)}<extra></extra>",
             }
@@ -56,13 +58,25 @@ def weight_spectra(weights: Sequence[WeightSummary], style: Style) -> go.Figure:
     fig = figure(
         style,
         traces,
-        xaxis={"title": {"text": "singular value, largest first"}},
+        xaxis={"title": {"text": "singular values, largest first (%)"}, "range": [0, 101]},
         yaxis={
             "title": {"text": "relative to the largest"},
             "hoverformat": ".3~g",
             **log_axis(np.concatenate([trace["y"] for trace in traces])),
         },
     )
+    if len(usable) > 1:
+        stronger = "darker" if style.mode == "light" else "brighter"
+        fig.add_annotation(
+            text=f"{stronger}: nearer the output",
+            x=0.02,
+            xref="paper",
+            xanchor="left",
+            y=0.02,
+            yref="paper",
+            yanchor="bottom",
+            font={"color": style.palette.muted},
+        )
     return fig
 
 
@@ -90,7 +104,7 @@ def weight_zeros(weights: Sequence[WeightSummary], style: Style) -> go.Figure:
         "hovertemplate": "<b>%{text}</b><br>zeros %{x} %<extra></extra>",
     }
     largest = float(shares.max(initial=0.0))
-    return figure(
+    fig = figure(
         style,
         [trace],
         height=height,
@@ -108,6 +122,16 @@ def weight_zeros(weights: Sequence[WeightSummary], style: Style) -> go.Figure:
             "showgrid": False,
         },
     )
+    if largest == 0:
+        fig.add_annotation(
+            text="no weight is exactly zero",
+            x=0.5,
+            xref="paper",
+            y=0.5,
+            yref="paper",
+            font={"color": style.palette.muted},
+        )
+    return fig
 
 
 def _end_of(name: str, length: int) -> str:

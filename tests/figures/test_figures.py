@@ -105,6 +105,9 @@ def test_two_classes_are_opposite():
     fig = means.pair_angles(etf_cosines(2), names(2), CARD)
     assert theory(fig)[0].x0 == pytest.approx(180)
     assert fig.data[1].x[0] == pytest.approx(180)
+    assert list(fig.data[0].x) == [177.5]  # 180° belongs to the last bin
+    ticks = means.cosine_matrix(etf_cosines(2), names(2), CARD).data[0].colorbar
+    assert list(ticks.ticktext) == ["<b>−1</b>", "−0.75"]
 
 
 def test_norms_are_relative_to_their_mean():

@@ -157,6 +157,13 @@ def test_layer_labels_are_short_and_unique():
     assert theme.layer_labels(["transformer.encoder.attention"])[0].startswith("…")
 
 
+def test_short_class_names_stay_apart():
+    assert theme.short_labels(["airplane", "cat"], 5) == ["airpl.", "cat"]
+    assert theme.short_labels(["class 10", "class 11"], 5) == ["…ss 10", "…ss 11"]
+    alike = ["prefix one suffix", "prefix two suffix"]
+    assert theme.short_labels(alike, 5) == alike
+
+
 def test_reference_lines_of_theory_are_ink_and_dashed():
     style = Style("dark")
     line = theme.theory_line(style)
