@@ -84,6 +84,7 @@ def matrix(view: View, of: str, order: str) -> None:
             PAPYAN,
         ),
         alt="Matrix of cosines with the value in every cell, classes named at both sides.",
+        wide=True,
     )
 
 

@@ -20,7 +20,7 @@ NAMES = {0: "components (β₀)", 1: "loops (β₁)", 2: "voids (β₂)"}
 def by_layer(view: View, dimension: int) -> None:
     left, right = st.columns([57, 43])
     style = frame.style()
-    with left, st.container(key="wide_betti"):
+    with left:
         figure_card(
             "betti",
             f"{NAMES[dimension].capitalize()} by layer",
@@ -109,7 +109,7 @@ def movable_scale(cloud: Topology) -> float:
     """The scale chosen by the reader, at first the one that the rule chose."""
     deaths = np.concatenate([diagram[:, 1] for diagram in cloud.diagrams if len(diagram)])
     finite = deaths[np.isfinite(deaths)]
-    top = 1.05 * float(finite.max()) if len(finite) else 1.0
+    top = 1.1 * max([cloud.scale or 0.0, *finite.tolist()]) or 1.0
     grid = {float(f"{value:.3g}") for value in np.linspace(0.0, top, 81)}
     chosen = float(f"{cloud.scale:.3g}") if cloud.scale is not None else sorted(grid)[40]
     options = sorted(grid | {chosen})

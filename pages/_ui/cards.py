@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -59,13 +59,20 @@ def figure_card(
     *,
     alt: str,
     page: str | None = None,
+    wide: bool = False,
     **select: Any,
 ) -> Any:
-    """A card with one figure; returns the selection where ``on_select="rerun"`` is given."""
+    """A card with one figure; returns the selection where ``on_select="rerun"`` is given.
+
+    A ``wide`` figure scrolls sideways inside its card on a phone.
+    """
     if select:  # Plotly would fade everything that is not selected
         look = {"unselected": {"marker": {"opacity": 0.5}}, "selected": {"marker": {"opacity": 1}}}
         figure.update_traces(look, selector={"type": "scatter"})
-    with card(key, title, reading, figure, page):
+    with (
+        card(key, title, reading, figure, page),
+        st.container(key=f"wide_{key}") if wide else nullcontext(),
+    ):
         return st.plotly_chart(
             figure,
             theme=None,

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 from runs import write_runs
+from waiting import settled
 
 REPO = Path(__file__).resolve().parent.parent.parent
 
@@ -126,17 +127,3 @@ def open_page(browser, server: Server) -> Iterator[Callable[..., object]]:  # ty
         context.close()
     for log in logs:
         assert "Traceback" not in log.read_text()
-
-
-def settled(page) -> None:  # type: ignore[no-untyped-def]
-    """Wait until the page has its title and every figure on it is drawn."""
-    page.wait_for_selector('[data-testid="stMain"] h1')
-    page.wait_for_function(
-        """() => {
-          const app = document.querySelector('[data-testid="stApp"]');
-          const charts = [...document.querySelectorAll('[data-testid="stPlotlyChart"]')];
-          return app.dataset.testScriptState !== 'running'
-            && !document.querySelector('[data-testid="stSkeleton"]:not([class*="theme"])')
-            && charts.every(c => c.querySelector('.main-svg'));
-        }"""
-    )

@@ -7,7 +7,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from conftest import settled
+from waiting import settled
 
 pytestmark = pytest.mark.browser
 PAGES = (
