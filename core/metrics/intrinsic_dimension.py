@@ -23,6 +23,7 @@ MINIMUM = 10  # distinct points below which no nonlinear estimate is given
 FEW = 100  # points below which a warning is given
 SPECTRUM = 256
 SMALLEST = 50  # points at the end of the decimation curve
+EQUAL = 1e-9  # logarithms of ratios below which distances count as equal
 DISCARD = 0.1  # share of the largest ratios that TwoNN leaves out
 
 
@@ -39,7 +40,7 @@ def twonn(ratios: np.ndarray) -> float | None:
     x = np.log(ratios[:kept])
     y = -np.log1p(-np.arange(1, kept + 1) / total)
     square = float(x @ x)
-    return float(x @ y) / square if kept > 1 and square > 0 else None
+    return float(x @ y) / square if kept > 1 and square > kept * EQUAL**2 else None
 
 
 def mle(distances: np.ndarray, k: int) -> float | None:
@@ -51,7 +52,7 @@ def mle(distances: np.ndarray, k: int) -> float | None:
     """
     logs = np.log(distances[distances[:, 0] > 0, :k])
     inverse = float(np.mean(logs[:, -1] - logs[:, :-1].mean(1))) if len(logs) else 0.0
-    return 1 / inverse if inverse > 0 else None
+    return 1 / inverse if inverse > EQUAL else None
 
 
 def pca_spectrum(

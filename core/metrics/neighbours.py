@@ -39,17 +39,18 @@ def distance_matrix(points: np.ndarray) -> np.ndarray:
     """
     n, ambient = points.shape
     gram = np.zeros((n, n))
-    width = max(1, BLOCK // (2 * n))
+    width = max(1, BLOCK // (2 * max(n, 1)))
     for start in range(0, ambient, width):
         columns = points[:, start : start + width].astype(np.float64)
         columns -= columns.mean(0)
         gram += columns @ columns.T
     norms = np.diag(gram).copy()
+    sums = norms[:, None] + norms
     squared = gram
     squared *= -2
-    squared += norms[:, None]
-    squared += norms
-    near = squared <= 1e-8 * (norms[:, None] + norms)
+    squared += sums
+    sums *= 1e-8
+    near = squared <= sums
     rows, columns_ = np.nonzero(np.triu(near, 1))
     step = max(1, BLOCK // (4 * ambient))
     for start in range(0, len(rows), step):
@@ -78,7 +79,7 @@ def nearest(points: np.ndarray, k: int, device: str = "cpu") -> Neighbours:
 
     Candidates come from products in the points' own precision (on ``device``); the distances of
     the best k + 8 are then measured in float64 from differences. Where the rounding of the
-    products could have hidden a nearer point, that row is searched again in float64.
+    products could have hidden a nearer point, all points within that rounding are measured.
     """
     n, ambient = points.shape
     if not 1 <= k < n:
@@ -95,13 +96,19 @@ def nearest(points: np.ndarray, k: int, device: str = "cpu") -> Neighbours:
     step = max(1, BLOCK // n)
     for start in range(0, n, step):
         rows = np.arange(start, min(start + step, n))
-        chosen, cutoff = _candidates(products(rows), norms, rows, found)
+        squared = products(rows)
+        squared *= -2
+        squared += norms
+        squared[np.arange(len(rows)), rows] = np.inf
+        chosen = np.argpartition(squared, found - 1, axis=1)[:, :found]
         best = _measured(points, rows, chosen, k)
-        limit = cutoff - rounding * (norms[rows] + norms.max())
-        unsure = np.flatnonzero(best.distances[:, -1] ** 2 > limit)
-        if dtype == np.float32 and found < n - 1 and len(unsure):
-            again = _measured(points, rows[unsure], _candidates64(points, rows[unsure], found), k)
-            best.distances[unsure], best.indices[unsure] = again.distances, again.indices
+        reach = best.distances[:, -1] ** 2 - norms[rows]  # |x_i|^2 is left out of ``squared``
+        reach += rounding * (norms[rows] + norms.max())
+        unsure = reach >= np.take_along_axis(squared, chosen, 1).max(1)
+        for i in np.flatnonzero(unsure) if found < n - 1 else ():
+            within = np.flatnonzero(squared[i] <= reach[i])[None]
+            again = _measured(points, rows[i : i + 1], within, k)
+            best.distances[i], best.indices[i] = again.distances[0], again.indices[0]
         distances[rows], indices[rows] = best.distances, best.indices
     return Neighbours(distances, indices)
 
@@ -114,31 +121,6 @@ def _products_on(centred: np.ndarray, device: str) -> Callable[[np.ndarray], np.
 
     held = torch.from_numpy(centred).to(device)
     return lambda rows: (held[rows[0] : rows[-1] + 1] @ held.T).cpu().numpy()
-
-
-def _candidates(
-    products: np.ndarray, norms: np.ndarray, rows: np.ndarray, found: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """The ``found`` nearest by products, unordered (r, found), and the largest d^2 among them."""
-    products *= -2
-    products += norms  # d^2 - |x_i|^2: the same order
-    products[np.arange(len(rows)), rows] = np.inf
-    chosen = np.argpartition(products, found - 1, axis=1)[:, :found]
-    cutoff = np.take_along_axis(products, chosen, 1).max(1) + norms[rows]
-    return chosen, cutoff
-
-
-def _candidates64(points: np.ndarray, rows: np.ndarray, found: int) -> np.ndarray:
-    """``_candidates`` in float64 from float32 points, over blocks of columns."""
-    n, ambient = points.shape
-    products, norms = np.zeros((len(rows), n)), np.zeros(n)
-    width = max(1, BLOCK // n)
-    for start in range(0, ambient, width):
-        columns = points[:, start : start + width].astype(np.float64)
-        columns -= columns.mean(0)
-        products += columns[rows] @ columns.T
-        norms += np.einsum("nd,nd->n", columns, columns)
-    return _candidates(products, norms, rows, found)[0]
 
 
 def _measured(points: np.ndarray, rows: np.ndarray, chosen: np.ndarray, k: int) -> Neighbours:
