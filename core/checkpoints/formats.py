@@ -7,6 +7,7 @@ Nothing in this module imports torch or unpickles anything.
 from __future__ import annotations
 
 import json
+import re
 import struct
 import zipfile
 from pathlib import Path, PurePosixPath
@@ -88,6 +89,8 @@ def recognise(path: Path, name: str) -> str:
     size = path.stat().st_size
     if size == 0:
         raise UserError(f"{name} is empty; copy or download it again")
+    if re.search(r"-\d+-of-\d+\.", name):
+        raise UserError(f"{name} is one part of a sharded checkpoint; {_shards(path.parent, name)}")
     with path.open("rb") as file:
         head = file.read(4096)
     if head[:4] in (b"PK\x03\x04", b"PK\x05\x06"):

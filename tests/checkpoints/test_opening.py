@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import collections
+import datetime
 import hashlib
 import json
 import pathlib
@@ -179,6 +180,10 @@ def test_what_training_scripts_save_beside_the_weights(tmp_path: Path) -> None:
         "good": np.bool_(True),
         "args": argparse.Namespace(lr=0.5, out=pathlib.PurePosixPath("/runs/a")),
         "counts": collections.Counter("aab"),
+        "curve": np.linspace(0, 1, 50),
+        "history": collections.defaultdict(list, {"loss": [1.0]}),
+        "when": datetime.datetime(2024, 1, 2),
+        "torch": torch.__version__,
         "loss": float("nan"),
     }
     checkpoint = open_checkpoint(saved(tmp_path / "a.pt", content))
@@ -190,7 +195,15 @@ def test_what_training_scripts_save_beside_the_weights(tmp_path: Path) -> None:
         "args.out": "/runs/a",
         "counts.a": 2,
         "counts.b": 1,
+        "torch": str(torch.__version__),
     }
+
+
+def test_parameters_instead_of_a_state_dict(tmp_path: Path) -> None:
+    content = dict(network().named_parameters())
+    checkpoint = open_checkpoint(saved(tmp_path / "a.pt", content))
+    assert list(checkpoint.tensors) == list(content)
+    assert not any(tensor.requires_grad for tensor in checkpoint.tensors.values())
 
 
 def test_tied_and_expanded_weights(tmp_path: Path) -> None:
@@ -287,6 +300,13 @@ def test_index_of_shards_is_refused(tmp_path: Path) -> None:
     index = tmp_path / "model.safetensors.index.json"
     index.write_text(json.dumps({"metadata": {}, "weight_map": {"a": "model-1-of-2.safetensors"}}))
     assert "safetensors.torch.load_file(f)" in refusal(index)
+
+
+def test_one_shard_is_refused(tmp_path: Path) -> None:
+    shard = tmp_path / "model-00001-of-00002.safetensors"
+    save_file(network().state_dict(), shard)
+    assert "one part of a sharded checkpoint" in refusal(shard)
+    assert "safetensors.torch.load_file(f)" in refusal(shard)
 
 
 @pytest.mark.filterwarnings("ignore")

@@ -328,6 +328,10 @@ _bytes("dictionary_in_itself.pt", lambda: with_pickle(b"\x80\x02}q\x00" + text("
 # 60 lists, each of the one before twice: 2^60 ways through
 _lists = b"".join(b"](h%ch%ceq%c" % (i, i, i + 1) for i in range(60))
 _bytes("doubling.pt", lambda: with_pickle(b"\x80\x02]q\x00" + _lists + b"."))
+# the same as a key (its hash would take for ever) and as a function (its name would)
+_tuples = b")q\x00" + b"".join(b"h%ch%c\x86q%c" % (i, i, i + 1) for i in range(60))
+_bytes("doubling_key.pt", lambda: with_pickle(b"\x80\x02" + _tuples + b"}h\x3cK\x01s."))
+_bytes("doubling_call.pt", lambda: with_pickle(b"\x80\x02]q\x00" + _lists + b")R."))
 _bytes("key_number.pt", lambda: with_pickle(mapping((b"K\x01", tensor([4, 4], [4, 1])))))
 _bytes("key_tuple.pt", lambda: with_pickle(mapping((text("a") + b"\x85", tensor([4, 4], [4, 1])))))
 _bytes("key_none.pt", lambda: with_pickle(mapping((b"N", tensor([4, 4], [4, 1])))))
