@@ -3,39 +3,26 @@
 from __future__ import annotations
 
 import os
-import shutil
-import signal
-import socket
-import subprocess
-import sys
-import time
-import urllib.request
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 from runs import write_runs
-from waiting import settled
 
-REPO = Path(__file__).resolve().parent.parent.parent
+from scripts.server import chromium, complete, launch, serve
 
 
-@dataclass
+@dataclass(frozen=True)
 class Server:
     url: str
     log: Path
-    process: subprocess.Popen[bytes]
-
-
-def chromium() -> str | None:
-    """Where the system's Chromium is."""
-    found = (shutil.which(name) for name in ("chromium", "chromium-browser", "google-chrome"))
-    return os.environ.get("FEATURESCOPE_CHROMIUM") or next((path for path in found if path), None)
 
 
 @pytest.fixture(scope="session")
-def browser() -> Iterator[object]:
+def browser() -> Iterator[Any]:
     playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
     path = chromium()
     if path is None:
@@ -43,9 +30,7 @@ def browser() -> Iterator[object]:
             pytest.fail("the browser tests are required, but there is no Chromium")
         pytest.skip("there is no Chromium; install it to run the browser tests")
     with playwright.sync_playwright() as api:
-        launched = api.chromium.launch(
-            executable_path=path, args=["--no-sandbox", "--use-gl=swiftshader", "--enable-webgl"]
-        )
+        launched = launch(api, path)
         yield launched
         launched.close()
 
@@ -53,49 +38,17 @@ def browser() -> Iterator[object]:
 @pytest.fixture(scope="session")
 def start_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[], Server]]:
     """A function that starts a server of its own on synthetic runs; all end with the tests."""
-    started: list[Server] = []
     runs = tmp_path_factory.mktemp("runs")
     write_runs(runs)
+    with ExitStack() as servers:
 
-    def start() -> Server:
-        folder = tmp_path_factory.mktemp("server")
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
-        environment = os.environ | {
-            "FEATURESCOPE_RUNS": str(runs),
-            "FEATURESCOPE_CACHE": str(folder / "cache"),
-        }
-        log = folder / "log"
-        command = [sys.executable, "-m", "streamlit", "run", "app.py", f"--server.port={port}"]
-        with log.open("wb") as output:
-            process = subprocess.Popen(
-                command,
-                cwd=REPO,
-                env=environment,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
-        server = Server(f"http://127.0.0.1:{port}", log, process)
-        started.append(server)
-        _wait(server)
-        return server
+        def start() -> Server:
+            folder = tmp_path_factory.mktemp("server")
+            settings = {"FEATURESCOPE_RUNS": str(runs), "FEATURESCOPE_CACHE": str(folder / "cache")}
+            log = folder / "log"
+            return Server(servers.enter_context(serve(log, settings)), log)
 
-    yield start
-    for server in started:
-        os.killpg(server.process.pid, signal.SIGTERM)
-        server.process.wait(10)
-
-
-def _wait(server: Server) -> None:
-    for _ in range(300):
-        try:
-            with urllib.request.urlopen(f"{server.url}/_stcore/health", timeout=1):
-                return
-        except OSError:
-            time.sleep(0.1)
-    pytest.fail(f"the server did not start: {server.log.read_text()}")
+        yield start
 
 
 @pytest.fixture(scope="session")
@@ -104,20 +57,23 @@ def server(start_server: Callable[[], Server]) -> Server:
 
 
 @pytest.fixture
-def open_page(browser, server: Server) -> Iterator[Callable[..., object]]:  # type: ignore[no-untyped-def]
+def open_page(browser: Any, server: Server) -> Iterator[Callable[..., Any]]:
     """open_page(path, width=1440, scheme="light", on=server): a loaded page, checked at the end."""
-    contexts, logs = [], {server.log}
-    pages = []
+    contexts: list[Any] = []
+    pages: list[Any] = []
+    logs = {server.log}
 
-    def open_it(path: str = "", width: int = 1440, scheme: str = "light", on: Server = server):  # type: ignore[no-untyped-def]
+    def open_it(
+        path: str = "", width: int = 1440, scheme: str = "light", on: Server = server
+    ) -> Any:
         context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
         contexts.append(context)
         logs.add(on.log)
         page = context.new_page()
-        page.set_default_timeout(30_000)
         pages.append(page)
+        page.set_default_timeout(60_000)
         page.goto(f"{on.url}/{path}")
-        settled(page)
+        complete(page)
         return page
 
     yield open_it

@@ -4,25 +4,31 @@ from __future__ import annotations
 
 import re
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
-from waiting import settled
+
+from scripts.server import complete
 
 pytestmark = pytest.mark.browser
+OpenPage = Callable[..., Any]
 PAGES = (
     *("", "class_means", "projections", "layers"),
     *("intrinsic_dimension", "topology", "open_your_own"),
 )
 
 
-def test_overview_draws_five_figures(open_page) -> None:  # type: ignore[no-untyped-def]
+def test_overview_draws_five_figures(open_page: OpenPage) -> None:
     page = open_page("?run=full")
     assert page.locator('[data-testid="stPlotlyChart"] .main-svg').count() >= 5
     assert page.locator('[data-testid="stMetric"]').count() == 6
 
 
-def test_a_deep_link_opens_on_a_server_just_started(open_page, start_server) -> None:  # type: ignore[no-untyped-def]
+def test_a_deep_link_opens_on_a_server_just_started(
+    open_page: OpenPage, start_server: Callable[[], Any]
+) -> None:
     link = "class_means?run=epochs&epoch=10&data=digits-train&layer=layer1.0&order=similarity"
     page = open_page(link, on=start_server())
     assert page.inner_text("h1") == "Class means"
@@ -32,24 +38,24 @@ def test_a_deep_link_opens_on_a_server_just_started(open_page, start_server) -> 
     assert all(part in page.url for part in link.split("?")[1].split("&"))
 
 
-def test_choices_are_kept_in_the_url_and_between_pages(open_page) -> None:  # type: ignore[no-untyped-def]
+def test_choices_are_kept_in_the_url_and_between_pages(open_page: OpenPage) -> None:
     page = open_page("class_means?run=epochs&epoch=0")
     page.get_by_text("by similarity", exact=True).click()
     page.wait_for_url(re.compile("order=similarity"))
     page.get_by_role("link", name="Layers").click()
     page.wait_for_url(re.compile(r"layers\?run=epochs&epoch=0"))
-    settled(page)
+    complete(page)
     assert "epoch 0" in page.inner_text('[data-testid="stMain"]')
     page.get_by_role("link", name="Class means").click()
     page.wait_for_url(re.compile("class_means.*order=similarity"))
 
 
-def test_a_wrong_link_falls_back_with_one_line(open_page) -> None:  # type: ignore[no-untyped-def]
+def test_a_wrong_link_falls_back_with_one_line(open_page: OpenPage) -> None:
     page = open_page("?run=nowhere")
     assert "nowhere" in page.inner_text('[data-testid="stAlert"]')
 
 
-def test_figures_follow_the_theme(open_page) -> None:  # type: ignore[no-untyped-def]
+def test_figures_follow_the_theme(open_page: OpenPage) -> None:
     page = open_page("?run=full")
     colour = "document.querySelector('.st-key-card_angles .xtitle').style.fill"
     before = page.evaluate(colour)
@@ -58,7 +64,7 @@ def test_figures_follow_the_theme(open_page) -> None:  # type: ignore[no-untyped
 
 
 @pytest.mark.parametrize("path", PAGES)
-def test_a_phone_never_scrolls_sideways(open_page, path: str) -> None:  # type: ignore[no-untyped-def]
+def test_a_phone_never_scrolls_sideways(open_page: OpenPage, path: str) -> None:
     page = open_page(f"{path}?run=full", width=420, scheme="dark")
     sizes = page.evaluate(
         "(() => { const m = document.querySelector('[data-testid=stMain]');"
@@ -67,7 +73,7 @@ def test_a_phone_never_scrolls_sideways(open_page, path: str) -> None:  # type: 
     assert sizes[0] <= sizes[1]
 
 
-def test_a_click_on_a_point_shows_its_image(open_page) -> None:  # type: ignore[no-untyped-def]
+def test_a_click_on_a_point_shows_its_image(open_page: OpenPage) -> None:
     page = open_page("projections?run=full")
     point = page.locator(".st-key-card_pca_2d .scatterlayer .trace .points path").first
     box = point.bounding_box()
@@ -75,7 +81,7 @@ def test_a_click_on_a_point_shows_its_image(open_page) -> None:  # type: ignore[
     page.wait_for_selector(".st-key-card_picked img")
 
 
-def test_a_file_that_is_no_checkpoint_gets_one_red_box(open_page, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+def test_a_file_that_is_no_checkpoint_gets_one_red_box(open_page: OpenPage, tmp_path: Path) -> None:
     bad = tmp_path / "notes.txt"
     bad.write_text("These are notes, not weights.")
     page = open_page("open_your_own?run=full")
@@ -99,8 +105,8 @@ def class_folders(test_data: Path, tmp_path: Path) -> Path:
     return path
 
 
-def test_a_checkpoint_and_a_zip_lead_to_their_overview(  # type: ignore[no-untyped-def]
-    open_page, test_data: Path, class_folders: Path
+def test_a_checkpoint_and_a_zip_lead_to_their_overview(
+    open_page: OpenPage, test_data: Path, class_folders: Path
 ) -> None:
     page = open_page("open_your_own?run=full")
     inputs = page.locator('input[type="file"]')
@@ -110,7 +116,7 @@ def test_a_checkpoint_and_a_zip_lead_to_their_overview(  # type: ignore[no-untyp
     page.get_by_role("button", name="Analyse").click()
     page.wait_for_url(re.compile(r"job="))
     page.reload()  # the job is found again by its id in the URL
-    page.wait_for_url(re.compile(r"run=analysis-[0-9a-f]{20}"), timeout=300_000)
-    settled(page)
-    assert "resnet56-4bfd9763.th" in page.inner_text("h1")
+    page.wait_for_url(re.compile(r"run=analysis-[0-9a-f]{20}"), timeout=400_000)
+    page.locator("h1", has_text="resnet56-4bfd9763.th").wait_for()
+    complete(page)
     assert page.locator('[data-testid="stPlotlyChart"] .main-svg').count() >= 5
