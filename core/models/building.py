@@ -11,9 +11,10 @@ from torch import Tensor, nn
 
 from core.data.preprocessing import Preprocessing
 from core.errors import UserError
-from core.models import norms
+from core.models import norms, registry
 from core.models.identification import REMEDIES, candidates
-from core.models.load import load
+from core.models.load import check, load
+from core.models.meta import on_meta
 from core.models.operator_models import Constructor
 from core.models.recognise import (
     Fit,
@@ -103,16 +104,18 @@ def _chosen(fits: tuple[Fit, ...], name: str, tensors: Mapping[str, Tensor]) -> 
 
 
 def _forced(signature: Signature, tensors: Mapping[str, Tensor]) -> Fit:
-    """The network the user insists on; whether it fits is seen when it is loaded."""
+    """The network the user insists on, or UserError. Compared before any memory is taken."""
     shapes = named_shapes(tensors)
     matrices = [shape for shape in shapes.values() if len(shape) == 2]
     heads = [shapes[key] for key in signature.classifier if key in shapes] or matrices[-1:]
     classes = heads[0][0] if heads else 1000
     stems = [shape[1] for shape in shapes.values() if len(shape) == 4]
     channels = stems[0] if stems else 3
+    create = partial(registry.create, signature.name, signature.source, classes, channels)
+    match = check(named_shapes(on_meta(create).state_dict()), shapes, signature.name)
     return Fit(
         signature.name,
-        "shapes",
+        match,
         classes,
         count_parameters(tensors),
         with_channels(signature.preprocessing, channels),

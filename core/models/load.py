@@ -19,14 +19,20 @@ def load(module: nn.Module, tensors: Mapping[str, Tensor], what: str) -> str:
     Raises UserError that shows the first differences where the tensors do not fit.
     """
     own, theirs = named_shapes(module.state_dict()), named_shapes(tensors)
-    match = compare(own, theirs)
-    if match is None:
-        raise UserError(f"the checkpoint does not fit {what}: {differences(own, theirs)}")
+    match = check(own, theirs, what)
     pairs = {name: name for name in own}
     if match == "shapes":
         pairs = dict(zip(ordered(own), ordered(theirs), strict=True))
         _check_roles(pairs, tensors, what)
     module.load_state_dict({name: tensors[other] for name, other in pairs.items()}, strict=False)
+    return match
+
+
+def check(own: Mapping[str, Shape], theirs: Mapping[str, Shape], what: str) -> str:
+    """The match, or UserError that shows the first differences."""
+    match = compare(own, theirs)
+    if match is None:
+        raise UserError(f"the checkpoint does not fit {what}: {differences(own, theirs)}")
     return match
 
 

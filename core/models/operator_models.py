@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib.util
 import inspect
+import logging
 import os
 import sys
 import typing
@@ -20,6 +21,8 @@ from torch import nn
 from core.errors import UserError
 
 Constructor = Callable[[], nn.Module]
+
+logger = logging.getLogger(__name__)
 
 FOLDER_VARIABLE = "FEATURESCOPE_MODELS"
 
@@ -50,14 +53,20 @@ def constructors(folder: str | Path) -> dict[str, Constructor]:
 
     Models are the subclasses of nn.Module, and the functions annotated to return one, that are
     defined in a file, are not private and need no arguments. Other functions are never called.
-    UserError where the folder is missing or a file fails to run.
+    A file that fails to run is left out, with a line in the log: one broken file must not keep
+    everybody from opening anything. UserError where the folder is missing.
     """
     folder = Path(folder)
     if not folder.is_dir():
         raise UserError(f"the folder of models {folder} does not exist: check {FOLDER_VARIABLE}")
     found = {}
     for file in sorted(folder.glob("*.py")):
-        for name, function in constructors_in(_load(file)).items():
+        try:
+            models = constructors_in(_load(file))
+        except UserError as error:
+            logger.warning("%s", error)
+            continue
+        for name, function in models.items():
             found[f"{file.name}:{name}"] = _checked(function, f"{file.name}:{name}")
     return found
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -22,6 +23,8 @@ from core.models.mlp import ACTIVATIONS, MLP
 from core.models.operator_models import Constructor, operator_constructors
 from core.models.signature import Match, Signature, find, named_shapes, positional, table
 from core.models.vit import ViT
+
+logger = logging.getLogger(__name__)
 
 DESCRIBED: dict[str, type[MLP] | type[CNN] | type[ViT]] = {"mlp": MLP, "cnn": CNN, "vit": ViT}
 """Own networks that write into a checkpoint's metadata what they are."""
@@ -99,7 +102,11 @@ def _operator(
     shapes = named_shapes(tensors)
     fits = []
     for name, constructor in operator_constructors().items():
-        module = _without_weights(constructor)
+        try:
+            module = _without_weights(constructor)
+        except UserError as error:  # as in constructors(): one broken model is left out
+            logger.warning("%s", error)
+            continue
         if match := compare(named_shapes(module.state_dict()), shapes):
             make = partial(_make_given, constructor, tensors, name)
             fits.append(given_fit(name, match, module, make, sample_shape))
@@ -159,7 +166,7 @@ def _described(
     constructor = partial(DESCRIBED[name].from_metadata, metadata)
     try:
         module = on_meta(constructor)
-    except UserError:
+    except (UserError, RuntimeError):  # nonsense, or sizes that overflow
         return []
     if compare(named_shapes(module.state_dict()), named_shapes(tensors)) != "names":
         return []

@@ -199,6 +199,14 @@ def test_own_images_networks_round_trip(original: CNN | ViT) -> None:
     assert_same(model, original)
 
 
+def test_metadata_that_asks_for_absurd_sizes() -> None:
+    original = ViT((3, 16, 16), 4, 24, 1, 3, classes=5)
+    huge = str(1 << 24)
+    for key, value in (("input_shape", f"3,{huge},{huge}"), ("width", huge), ("depth", "999999")):
+        changed = {**original.metadata(), "patch": "1", key: value}
+        assert identify(original.state_dict(), changed).architecture is None
+
+
 def test_metadata_that_lies_is_not_believed() -> None:
     original = MLP((1, 8, 8), (20,), 10)
     for key, value in (("widths", "9999999,16777216"), ("depth", "x"), ("input_shape", "8")):

@@ -74,6 +74,19 @@ def test_a_function_or_class_makes_the_network(file: Path) -> None:
     assert load_constructor(f"{file}:Net")().stem.out_channels == 6
 
 
+def test_a_network_that_accepts_no_images_is_warned_about() -> None:
+    class Pair(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.out = nn.Linear(4, 2)
+
+        def forward(self, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+            return self.out(x + y)
+
+    model = build(Pair().state_dict(), {}, constructor=Pair)
+    assert any("give it an attribute input_shape" in warning for warning in model.warnings)
+
+
 def test_a_network_brings_its_preprocessing(file: Path) -> None:
     named = load_constructor(f"{file}:Named")
     model = build(named().state_dict(), {}, constructor=named)
@@ -125,8 +138,9 @@ def test_failures_inside_the_code_are_the_users(file: Path) -> None:
 
 
 def test_a_folder_of_models(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    file.write_text(textwrap.dedent(CODE.split("def train", maxsplit=1)[0]))
-    assert list(constructors(file.parent)) == ["nets.py:Net", "nets.py:Named", "nets.py:wide"]
+    (file.parent / "bad.py").write_text("import not_installed_anywhere")
+    names = [f"nets.py:{name}" for name in ("Net", "Named", "wide", "broken")]
+    assert list(constructors(file.parent)) == names
     tensors = load_constructor(f"{file}:wide")().state_dict()
     assert identify(tensors, {}).architecture is None
     monkeypatch.setenv("FEATURESCOPE_MODELS", str(file.parent))
