@@ -14,9 +14,7 @@ from typing import Any, NoReturn
 
 from core.errors import UserError
 from core.request import AnalysisRequest
-from core.results import Analysis, Settings
-
-FAMILIES = ("collapse", "separation", "sparsity", "dimension", "topology", "probes")
+from core.results import FAMILIES, Analysis, Settings
 
 
 class _Parser(argparse.ArgumentParser):
@@ -66,7 +64,9 @@ def _parser() -> argparse.ArgumentParser:
 def _measuring(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--metrics", default="", metavar="all|NAME,…", help=", ".join(FAMILIES))
     parser.add_argument("--max-dim", type=int, default=1, choices=(1, 2))
-    parser.add_argument("--points", type=_positive, default=400, help="landmarks of topology")
+    parser.add_argument(
+        "--points", type=_positive, help="landmarks of topology (400; 200 with --max-dim 2)"
+    )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", metavar="OUT.json")
 

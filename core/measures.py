@@ -23,8 +23,8 @@ from core.results import (
     Topology,
 )
 
-FAMILIES = ("collapse", "separation", "sparsity", "dimension", "topology", "probes")
-DEFAULT_FAMILIES = FAMILIES[:-1]
+# of topology, by highest dimension: the time for dimension 2 grows much faster with the number
+LANDMARKS = {1: 400, 2: 200}
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +116,7 @@ def measure_cloud(
             classes,
             distances=distances,
             max_dim=settings.max_dim,
-            landmarks=settings.landmarks,
+            landmarks=settings.landmarks or LANDMARKS[settings.max_dim],
             seed=settings.seed,
         )
     return dimension, topology

@@ -186,6 +186,10 @@ class Sample:
 # --- a whole analysis --------------------------------------------------------------------------
 
 
+FAMILIES = ("collapse", "separation", "sparsity", "dimension", "topology", "probes")
+"""Metric families by name; probes take long and are left out unless asked for."""
+
+
 @dataclass(frozen=True, slots=True)
 class Settings:
     """What was asked for. Part of the result and of the cache key."""
@@ -193,13 +197,13 @@ class Settings:
     architecture: str = "auto"
     layers: str = "auto"  # "auto", "all", or names joined by commas
     features: str = "default"  # "default" (each family its own), "pooled", "flat"
-    metrics: tuple[str, ...] = ("collapse", "separation", "sparsity", "dimension", "topology")
+    metrics: tuple[str, ...] = FAMILIES[:-1]
     max_images: int | None = None
     batch_size: int | None = None  # None: found by trying
     device: str = "auto"
     seed: int = 0
     max_dim: int = 1  # highest homology dimension
-    landmarks: int = 400  # points of topology, at most
+    landmarks: int | None = None  # points of topology at most; None: 400, or 200 for max_dim 2
     mean: tuple[float, ...] | None = None  # replaces the checkpoint's normalisation
     std: tuple[float, ...] | None = None
     input_size: int | None = None  # replaces the checkpoint's input size
