@@ -41,7 +41,7 @@ def with_title(fig: go.Figure, title: str) -> go.Figure:
             "y": 1,
             "yref": "container",
             "yanchor": "top",
-            "pad": {"t": 8},
+            "pad": {"t": 8 + int(1.3 * size) * (len(lines) - 1)},  # Plotly anchors the last line
         },
         paper_bgcolor=copy.layout.template.layout.hoverlabel.bgcolor,
         margin_t=top + room,

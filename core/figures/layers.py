@@ -43,7 +43,8 @@ def separation_by_layer(
 ) -> go.Figure:
     """D_l (or nc1) by layer on a log axis, with the fitted law D_l = rho^l D_0 dashed.
 
-    With balanced classes D = K nc1, so the same law is drawn for nc1; otherwise it is not.
+    With balanced classes D = K nc1, and the same law is drawn for nc1; where their ratio varies by
+    more than 10 % over the layers, it is not.
     """
     name = _QUANTITIES[quantity]
     values = as_array([getattr(layer, quantity) for layer in analysis.layers])
@@ -76,8 +77,8 @@ def _law_factor(analysis: Analysis, quantity: str) -> float | None:
     pairs = [(a.nc1, a.separation) for a in analysis.layers if a.nc1 and a.separation]
     if not pairs:
         return None
-    ratio = np.array([a / b for a, b in pairs])
-    return float(ratio[0]) if np.allclose(ratio, ratio[0], rtol=1e-2) else None
+    ratio = np.log([a / b for a, b in pairs])
+    return float(np.exp(ratio.mean())) if np.ptp(ratio) < 0.1 else None
 
 
 def _draw_law(

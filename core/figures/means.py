@@ -234,7 +234,7 @@ def pair_angles(cosines: np.ndarray, class_names: Sequence[str], style: Style) -
             "marker": {"color": style.palette.bars, "line": {"width": 0}},
             "customdata": np.column_stack([edges[:-1][filled], edges[1:][filled]]),
             "hovertemplate": "<b>%{customdata[0]}° to %{customdata[1]}°</b>"
-            "<br>%{y} pairs of classes<extra></extra>",
+            "<br>pairs of classes %{y}<extra></extra>",
         }
     ]
     rug = len(angles) <= MAX_RUG

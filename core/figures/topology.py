@@ -32,9 +32,9 @@ from core.metrics.persistence import significant as significant_bars
 from core.results import Analysis, Topology
 
 HOLES = ("components", "loops", "voids")
-HOLE = ("component", "loop", "void")
 _SUBSCRIPTS = ("β₀", "β₁", "β₂")
 _SYMBOLS = ("circle", "diamond", "square")
+_LEAST_TOP = 4.0  # of the colour scale, so that a single hole stays pale
 _MAX_BARS = 60  # of one dimension in a barcode
 
 
@@ -54,7 +54,7 @@ def betti_by_layer(analysis: Analysis, style: Style, dimension: int = 1) -> go.F
         return message("The topology of the classes was not measured.", style)
     order = _class_order(analysis)
     names, values = tuple(names[k] for k in order), values[order]
-    top = max(1.0, float(np.nanmax(values)))
+    top = max(_LEAST_TOP, float(np.nanmax(values)))
     labelled = len(names) <= MAX_COLOURED
     symbol = _SUBSCRIPTS[dimension]
     trace = {
@@ -69,7 +69,7 @@ def betti_by_layer(analysis: Analysis, style: Style, dimension: int = 1) -> go.F
         "colorbar": colorbar(
             style,
             tickvals=[0, top],
-            ticktext=["0", f"{number(top, 0)} {HOLES[dimension] if top > 1 else HOLE[dimension]}"],
+            ticktext=["0", f"{number(top, 0)} {HOLES[dimension]}"],
         ),
         "hoverongaps": False,
         "hovertemplate": f"<b>%{{y}}, %{{x}}</b><br>{symbol} = %{{z}}<extra></extra>",
