@@ -364,33 +364,17 @@ def reference_y(
     label: str,
     style: Style,
     side: Literal["left", "right"] = "left",
-    above: bool = True,
-    row: str = "",
 ) -> None:
-    """A horizontal line of theory at ``value``, its label at one end, above or below it.
-
-    ``row`` names the y axis ("" or "2" …) in a figure of several panels. On a log axis ``value``
-    is still the value itself.
-    """
-    y_axis = fig.layout[f"yaxis{row}"]
-    fig.add_shape(
-        type="line",
-        x0=0,
-        x1=1,
-        xref=f"x{row} domain",
-        y0=value,
-        y1=value,
-        yref=f"y{row}",
-        line=theory_line(style),
-    )
+    """A horizontal line of theory at ``value`` with its label above one end."""
+    line = theory_line(style)
+    fig.add_shape(type="line", x0=0, x1=1, xref="x domain", y0=value, y1=value, line=line)
     fig.add_annotation(
         x=0.0 if side == "left" else 1.0,
-        xref=f"x{row} domain",
+        xref="x domain",
         xanchor=side,
-        y=float(np.log10(value)) if y_axis.type == "log" else value,
-        yref=f"y{row}",
-        yanchor="bottom" if above else "top",
-        yshift=-1 if above else 1,
+        y=value,
+        yanchor="bottom",
+        yshift=-1,
         text=label,
     )
 
