@@ -79,7 +79,7 @@ def candidates(fits: Sequence[Fit]) -> tuple[Candidate, ...]:
 
 
 def _preprocessings(fit: Fit) -> Iterator[tuple[str, ...]]:
-    names = norms.suitable(fit.preprocessing, fit.classes)
+    names = () if fit.normalised else norms.suitable(fit.preprocessing, fit.classes)
     yield from ((name,) for name in names)
     if fit.flexible and fit.classes != 1000 and fit.preprocessing.height > 64:
         yield ("32",)

@@ -44,6 +44,7 @@ class Fit:
     preprocessing: Preprocessing
     make: Callable[[], nn.Module]
     flexible: bool = False  # other input sizes are possible
+    normalised: bool = False  # the normalisation is known, not assumed
     warnings: tuple[str, ...] = ()
 
 
@@ -56,7 +57,8 @@ def recognise(
     describes, the registry by names, the registry by shapes, a plain chain of linear layers."""
     for find_fits in (_operator, _described, _by_names, _by_order, _chain):
         if fits := find_fits(tensors, metadata, sample_shape):
-            return tuple(_with_metadata(fit, metadata) for fit in fits)
+            mean, std = describe.floats(metadata, "mean"), describe.floats(metadata, "std")
+            return tuple(_normalised(fit, mean, std) for fit in fits)
     return ()
 
 
@@ -76,19 +78,14 @@ def default_preprocessing(shape: tuple[int, int, int]) -> Preprocessing:
     return Preprocessing(height, width, channels, mean, std)
 
 
-def _with_metadata(fit: Fit, metadata: Mapping[str, object]) -> Fit:
-    mean, std = describe.floats(metadata, "mean"), describe.floats(metadata, "std")
-    if mean is None or std is None:
+def _normalised(fit: Fit, mean: Sequence[float] | None, std: Sequence[float] | None) -> Fit:
+    """The fit with a normalisation that is known, where the numbers make one."""
+    if mean is None or std is None or min(std, default=0) <= 0:
         return fit
-    return replace(fit, preprocessing=_normalised(fit.preprocessing, mean, std))
-
-
-def _normalised(
-    preprocessing: Preprocessing, mean: tuple[float, ...], std: tuple[float, ...]
-) -> Preprocessing:
-    if not len(mean) == len(std) == preprocessing.channels or min(std) <= 0:
-        return preprocessing
-    return replace(preprocessing, mean=mean, std=std)
+    if not len(mean) == len(std) == fit.preprocessing.channels:
+        return fit
+    preprocessing = replace(fit.preprocessing, mean=tuple(mean), std=tuple(std))
+    return replace(fit, preprocessing=preprocessing, normalised=True)
 
 
 # --- models of the person who started the program -----------------------------------------------
@@ -136,20 +133,20 @@ def given_fit(
     """The fit of a network that comes as code; its input shape is found by trying."""
     found = find_input(module, sample_shape)
     shape, classes = found or ((3, 32, 32), 0)
-    preprocessing = default_preprocessing(shape)
-    mean, std = getattr(module, "mean", None), getattr(module, "std", None)
-    if isinstance(mean, Sequence) and isinstance(std, Sequence):
-        preprocessing = _normalised(preprocessing, tuple(mean), tuple(std))
     unknown = "no input size was found that this network accepts: give it an attribute input_shape"
-    return Fit(
+    fit = Fit(
         name,
         match,
         classes,
         sum(parameter.numel() for parameter in module.parameters()),
-        preprocessing,
+        default_preprocessing(shape),
         make,
         warnings=() if found else (unknown,),
     )
+    mean, std = getattr(module, "mean", None), getattr(module, "std", None)
+    if isinstance(mean, Sequence) and isinstance(std, Sequence):
+        return _normalised(fit, mean, std)
+    return fit
 
 
 # --- own models that describe themselves --------------------------------------------------------
@@ -172,10 +169,9 @@ def _described(
         return []
     make = partial(_make_given, constructor, tensors, name)
     found = given_fit(name, "names", module, make, None)
-    shape = module.input_shape  # type: ignore[arg-type]
     # trained by ourselves: the recipe writes its normalisation, or there is none
-    plain = norms.apply(default_preprocessing(shape), ("no-norm",))  # type: ignore[arg-type]
-    return [replace(found, classes=module.classes, preprocessing=plain)]  # type: ignore[arg-type]
+    plain = norms.apply(found.preprocessing, ("no-norm",))
+    return [replace(found, preprocessing=plain, normalised=True)]
 
 
 # --- the registry --------------------------------------------------------------------------------
@@ -226,7 +222,7 @@ def _registered(
             with_channels(signature.preprocessing, match.channels),
             partial(make_registered, signature, match.classes, match.channels, tensors),
             signature.flexible,
-            warnings,
+            warnings=warnings,
         )
         for signature in _likeliest_first(match.signatures, tensors, metadata)
     ]

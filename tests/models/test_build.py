@@ -107,6 +107,7 @@ def test_metadata_tells_the_normalisation(test_data: Path) -> None:
     metadata = {"mean": "0.1,0.2,0.3", "std": "0.4,0.5,0.6"}
     model = build(loaded(test_data, "resnet20-12fca82f.th"), metadata)
     assert (model.preprocessing.mean, model.preprocessing.std) == ((0.1, 0.2, 0.3), (0.4, 0.5, 0.6))
+    assert len(model.candidates) == 1  # nothing is left to guess
 
 
 # --- the registry --------------------------------------------------------------------------------

@@ -81,6 +81,7 @@ def test_foreign_names_match_by_shapes(test_data: Path) -> None:
     assert result.match == "shapes"
     assert (result.classes, result.input_shape) == (1000, (3, 224, 224))
     assert result.parameters == 4_652_008
+    assert any("matched by their shapes" in warning for warning in result.warnings)
     assert "mean (0.5, 0.5, 0.5)" in result.candidates[0].preprocessing
     assert "efficientnet_lite0" in [c.architecture for c in result.candidates]
 
