@@ -87,12 +87,12 @@ def find_pace(
 ) -> Pace:
     """Threads and batch size, by trying ``run(images)`` with at most ``most`` images.
 
-    Two threads on busy cores can be many times slower than one, so both are timed on this machine
-    as it is now. ``fixed`` is a batch size asked for; it is halved only when memory runs out. Batch
+    Two threads on busy cores can be many times slower than one: more are tried only on a machine
+    with idle cores, and kept only if they are faster. ``fixed`` is a batch size asked for; it is halved only when memory runs out. Batch
     sizes are tried while the trial stays short; slow models (over 10 ms an image) gain nothing.
     """
     pace = _try(run, min(_FEW, most), 1)
-    if device.type == "cpu" and cores() > 1:
+    if device.type == "cpu" and cores() > 1 and not _busy():
         pace = min(pace, _try(run, pace.batch_size, cores()), key=lambda p: p.seconds_per_image)
     sizes = (fixed,) if fixed else BATCH_SIZES[device.type]
     best: Pace | None = None
@@ -104,6 +104,11 @@ def find_pace(
             break
         best = tried
     return best or pace
+
+
+def _busy() -> bool:
+    """True if the cores have had more to do than they can during the last minute."""
+    return hasattr(os, "getloadavg") and os.getloadavg()[0] > cores()
 
 
 def _try(run: Callable[[int], None], size: int, threads: int) -> Pace:

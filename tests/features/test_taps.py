@@ -1,0 +1,97 @@
+"""Which layers are found, by what names, and where the penultimate features are."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+import torchvision
+from torch import nn
+
+from core.errors import UserError
+from core.features.taps import penultimate_index, select, trace
+from core.models.resnet import constructors
+
+
+def test_resnet20_has_the_thirteen_layers_a_person_would_name() -> None:
+    traced = trace(constructors()["resnet20_cifar"](10, 3).eval(), torch.randn(2, 3, 32, 32))
+    taps = select(traced)
+    blocks = [f"layer{s}.{b}" for s in (1, 2, 3) for b in range(3)]
+    assert [t.name for t in taps] == ["input", "conv1", *blocks, "avgpool", "logits"]
+    assert taps[1].module == "relu#1"
+    assert penultimate_index(taps, traced) == 11
+    assert [taps[0].depth, taps[-1].depth] == [0.0, 1.0]
+    leaves = select(traced, "all")
+    assert sum(t.kind == "ReLU" for t in leaves) == 19
+    assert len({t.name for t in leaves}) == len(leaves)
+
+
+class _Twice(nn.Module):
+    """One in-place ReLU used twice, and a functional one."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc1, self.fc2, self.fc3 = nn.Linear(12, 8), nn.Linear(8, 6), nn.Linear(6, 3)
+        self.act = nn.ReLU(inplace=True)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.act(self.fc1(x.flatten(1)))
+        x = self.act(self.fc2(x))
+        return self.fc3(x)
+
+
+class _Functional(_Twice):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = torch.relu(self.fc1(x.flatten(1)))
+        x = torch.relu(self.fc2(x))
+        return self.fc3(x)
+
+
+def test_a_relu_used_twice_gives_two_layers() -> None:
+    taps = select(trace(_Twice().eval(), torch.randn(2, 3, 2, 2)), "all")
+    assert [t.module for t in taps if t.kind == "ReLU"] == ["act#1", "act#2"]
+
+
+def test_functional_activations_are_read_where_they_enter_the_next_layer() -> None:
+    traced = trace(_Functional().eval(), torch.randn(8, 3, 2, 2))
+    taps = select(traced)
+    assert [t.name for t in taps] == ["input", "fc1", "fc2", "logits"]
+    assert taps[1].relu_like
+    assert taps[1].shape == (8,)
+
+
+def test_names_are_matched_and_unknown_ones_refused() -> None:
+    traced = trace(_Twice().eval(), torch.randn(2, 3, 2, 2))
+    assert [t.module for t in select(traced, "act#1, fc2#1")] == ["act#1", "fc2#1", "act#2"]
+    with pytest.raises(UserError, match="no layer 'conv9': choose from"):
+        select(traced, "conv9")
+
+
+@pytest.mark.parametrize(
+    ("name", "size", "penultimate", "shape"),
+    [
+        ("mobilenet_v3_small", 64, "classifier.0", (1024,)),
+        ("squeezenet1_1", 64, "features.12", (512, 3, 3)),
+        ("resnet18", 64, "avgpool", (512, 1, 1)),
+    ],
+)
+def test_torchvision(name: str, size: int, penultimate: str, shape: tuple[int, ...]) -> None:
+    model = getattr(torchvision.models, name)(num_classes=10).eval()
+    traced = trace(model, torch.randn(2, 3, size, size))
+    taps = select(traced)
+    index = penultimate_index(taps, traced)
+    assert index is not None
+    assert (taps[index].name, taps[index].shape) == (penultimate, shape)
+    assert traced.classifier is not None
+    assert len(traced.classifier.weight) == 10
+
+
+def test_vision_transformer_reads_the_class_token() -> None:
+    model = torchvision.models.VisionTransformer(16, 8, 2, 2, 8, 16, num_classes=4).eval()
+    nn.init.normal_(model.heads.head.weight)
+    traced = trace(model, torch.randn(2, 3, 16, 16))
+    taps = select(traced)
+    assert [t.name for t in taps] == [
+        "input", "conv_proj", "encoder_layer_0", "encoder_layer_1", "class token", "logits",
+    ]  # fmt: skip
+    assert all(t.class_token for t in taps[1:4])
+    assert penultimate_index(taps, traced) == 4
