@@ -7,7 +7,6 @@ again from differences in float64.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -77,50 +76,41 @@ def nearest_in(distances: np.ndarray, k: int) -> Neighbours:
 def nearest(points: np.ndarray, k: int, device: str = "cpu") -> Neighbours:
     """The k nearest other points of each of (n, D) points, exact, in blocks of rows.
 
-    Candidates come from products in the points' own precision (on ``device``); the distances of
-    the best k + 8 are then measured in float64 from differences. Where the rounding of the
-    products could have hidden a nearer point, all points within that rounding are measured.
+    Candidates come from products in float32 on the device; the distances of the best k + 8 are
+    then measured in float64 from differences. Where the rounding of the products could have
+    hidden a nearer point, all points within that rounding are measured.
     """
+    import torch
+
     n, ambient = points.shape
     if not 1 <= k < n:
         raise ValueError(f"need 1 to {n - 1} neighbours of {n} points, got {k}")
     found = min(k + MARGIN, n - 1)
-    dtype = np.float64 if points.dtype == np.float64 and device != "mps" else np.float32
-    centred = (points - points.mean(0, dtype=np.float64)).astype(dtype)
-    norms = np.einsum("nd,nd->n", centred, centred)
-    products = _products_on(centred, device)
-    # How far rounding may move |x|^2 + |y|^2 - 2<x, y>, as a share of |x|^2 + |y|^2.
-    rounding = 4 * float(np.finfo(dtype).eps) * (np.sqrt(ambient) + 8)
+    centred = points - points.mean(0, dtype=np.float64)
+    unit = float(np.abs(centred).max()) or 1.0
+    held = torch.from_numpy((centred / unit).astype(np.float32)).to(device)
+    norms = held.square().sum(1)
+    # How far rounding may move |x|^2 + |y|^2 - 2<x, y>: this share of |x|^2 + |y|^2.
+    rounding = 4 * float(np.finfo(np.float32).eps) * (np.sqrt(ambient) + 8)
+    slack = (rounding * (norms + norms.max()) - norms).double().cpu().numpy()
 
     distances, indices = np.empty((n, k)), np.empty((n, k), dtype=np.intp)
     step = max(1, BLOCK // n)
     for start in range(0, n, step):
         rows = np.arange(start, min(start + step, n))
-        squared = products(rows)
-        squared *= -2
-        squared += norms
-        squared[np.arange(len(rows)), rows] = np.inf
-        chosen = np.argpartition(squared, found - 1, axis=1)[:, :found]
-        best = _measured(points, rows, chosen, k)
-        reach = best.distances[:, -1] ** 2 - norms[rows]  # |x_i|^2 is left out of ``squared``
-        reach += rounding * (norms[rows] + norms.max())
-        unsure = reach >= np.take_along_axis(squared, chosen, 1).max(1)
+        block = slice(start, start + step)
+        squared = torch.addmm(norms, held[block], held.T, alpha=-2)  # d^2 - |x_i|^2
+        squared[torch.arange(len(rows)), torch.from_numpy(rows)] = torch.inf
+        nearest_found = squared.topk(found, dim=1, largest=False, sorted=False)
+        best = _measured(points, rows, nearest_found.indices.cpu().numpy(), k)
+        reach = (best.distances[:, -1] / unit) ** 2 + slack[block]
+        unsure = reach >= nearest_found.values.amax(1).double().cpu().numpy()
         for i in np.flatnonzero(unsure) if found < n - 1 else ():
-            within = np.flatnonzero(squared[i] <= reach[i])[None]
+            within = np.flatnonzero(squared[i].double().cpu().numpy() <= reach[i])[None]
             again = _measured(points, rows[i : i + 1], within, k)
             best.distances[i], best.indices[i] = again.distances[0], again.indices[0]
-        distances[rows], indices[rows] = best.distances, best.indices
+        distances[block], indices[block] = best.distances, best.indices
     return Neighbours(distances, indices)
-
-
-def _products_on(centred: np.ndarray, device: str) -> Callable[[np.ndarray], np.ndarray]:
-    """A function that gives <x_i, x_j> for rows i and all j, computed on the device."""
-    if device == "cpu":
-        return lambda rows: centred[rows] @ centred.T
-    import torch
-
-    held = torch.from_numpy(centred).to(device)
-    return lambda rows: (held[rows[0] : rows[-1] + 1] @ held.T).cpu().numpy()
 
 
 def _measured(points: np.ndarray, rows: np.ndarray, chosen: np.ndarray, k: int) -> Neighbours:

@@ -54,6 +54,7 @@ def test_equals_independent_implementations(dtype: type) -> None:
     distances = sorted_distances(exact)
     assert result.twonn.value == pytest.approx(skdim.id.TwoNN().fit(exact).dimension_, rel=1e-6)
     assert result.mle.value == pytest.approx(naive_mle(distances, 20), rel=1e-9)
+    assert result.mle.value == pytest.approx(skdim.id.MLE().fit(exact).dimension_, rel=1e-6)
     shares = np.linalg.svd(exact - exact.mean(0), compute_uv=False) ** 2
     shares /= shares.sum()
     assert result.spectrum == pytest.approx(shares, rel=1e-9)
