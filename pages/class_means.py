@@ -120,6 +120,11 @@ def angles_and_norms(view: View, of: str) -> None:
     )
 
 
+def in_table(value: float | None) -> str:
+    """Three decimals, four where three would hide a small number."""
+    return number(value, 4 if value is not None and 0 < abs(value) < 0.01 else 3)
+
+
 def collapse_table(view: View) -> None:
     about = Reading(
         "Every number is 0 in a completely collapsed network. $M$ holds the centred class means "
@@ -128,7 +133,7 @@ def collapse_table(view: View) -> None:
     )
     values = view.collapse
     rows = [
-        (name, formula, number(getattr(values, key), 3), "0") for key, name, formula in PROPERTIES
+        (name, formula, in_table(getattr(values, key)), "0") for key, name, formula in PROPERTIES
     ]
     with card("collapse", "Neural collapse, NC1 to NC4", about), st.container(key="nc_table"):
         st.table(

@@ -75,7 +75,7 @@ def recognised(request: AnalysisRequest, found: CheckpointSummary) -> AnalysisRe
             label = f"{found.architecture}, {MATCHES.get(found.match, found.match)}"
             st.badge(plain(label), icon=":material/check:", color="green")
     facts = [f"{found.parameters:,} parameters", found.format]
-    facts += [f"{key} {value}" for key, value in list(found.metadata.items())[:4]]
+    facts += [f"{key} {shown(value)}" for key, value in list(found.metadata.items())[:4]]
     st.caption(plain(" · ".join(facts)))
     for warning in found.warnings:
         st.caption(plain(warning))
@@ -86,6 +86,11 @@ def recognised(request: AnalysisRequest, found: CheckpointSummary) -> AnalysisRe
         )
         return replace(request, settings=Settings(architecture="weights"))
     return replace(request, settings=corrections(found.candidates))
+
+
+def shown(value: object) -> str:
+    """A value of the checkpoint's metadata."""
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def corrections(candidates: tuple[Candidate, ...]) -> Settings:
@@ -101,10 +106,10 @@ def corrections(candidates: tuple[Candidate, ...]) -> Settings:
                 format_func=lambda n: "all that fit, ranked by accuracy" if n == "auto" else n,
                 key="architecture",
             )
-        shown = by_name.get(chosen, candidates[0] if candidates else None)
-        if shown is not None:
-            note = f" · {shown.note}" if shown.note else ""
-            st.caption(plain(f"From the checkpoint: {shown.preprocessing}{note}"))
+        first = by_name.get(chosen, candidates[0] if candidates else None)
+        if first is not None:
+            note = f" · {first.note}" if first.note else ""
+            st.caption(plain(f"From the checkpoint: {first.preprocessing}{note}"))
         columns = st.columns(3)
         mean = numbers(columns[0], "Mean", "0.485, 0.456, 0.406")
         std = numbers(columns[1], "Standard deviation", "0.229, 0.224, 0.225")

@@ -1,7 +1,9 @@
 """Overview: what this network is, its headline numbers, and five small figures."""
 
 import json
+from functools import partial
 
+import pandas as pd
 import streamlit as st
 
 from core import reading, report
@@ -61,38 +63,40 @@ def angles_card(view: View, of: str) -> None:
     )
 
 
-def by_layer_cards(view: View, left, middle) -> None:
+def dimension_card(view: View) -> None:
     style = frame.style()
-    with left:
-        figure_card(
-            "dimension",
-            "Intrinsic dimension by layer",
-            dimension.dimension_by_layer(view.analysis, style, selected=view.layer.name),
-            style,
-            Reading(
-                "How many numbers it takes to say where a sample lies, layer by layer. It often "
-                "rises at first and falls towards the output. The band is a 95 % interval.",
-                r"F(\mu)=1-\mu^{-d},\quad \mu=r_2/r_1",
-                "Facco et al. 2017; Ansuini et al. 2019",
-            ),
-            alt="Line of the TwoNN dimension from input to output, with K − 1 as reference.",
-            page="pages/intrinsic_dimension.py",
-        )
-    with middle:
-        figure_card(
-            "betti",
-            "Loops (β₁) by layer and class",
-            topology.betti_by_layer(view.analysis, style, dimension=1),
-            style,
-            Reading(
-                "Loops in the cloud of every class that stand out from sampling noise. A network "
-                "that untangles its classes brings them down to 0.",
-                r"\beta_1(\varepsilon)=\operatorname{rank} H_1(\mathrm{VR}_\varepsilon)",
-                "Naitzat, Zhitnikov and Lim, JMLR 2020; Fasy et al. 2014",
-            ),
-            alt="Heat map of the first Betti number, classes against layers.",
-            page="pages/topology.py",
-        )
+    figure_card(
+        "dimension",
+        "Intrinsic dimension by layer",
+        dimension.dimension_by_layer(view.analysis, style, selected=view.layer.name),
+        style,
+        Reading(
+            "How many numbers it takes to say where a sample lies, layer by layer. It often "
+            "rises at first and falls towards the output. The band is a 95 % interval.",
+            r"F(\mu)=1-\mu^{-d},\quad \mu=r_2/r_1",
+            "Facco et al. 2017; Ansuini et al. 2019",
+        ),
+        alt="Line of the TwoNN dimension from input to output, with K − 1 as reference.",
+        page="pages/intrinsic_dimension.py",
+    )
+
+
+def betti_card(view: View) -> None:
+    style = frame.style()
+    figure_card(
+        "betti",
+        "Loops (β₁) by layer and class",
+        topology.betti_by_layer(view.analysis, style, dimension=1),
+        style,
+        Reading(
+            "Loops in the cloud of every class that stand out from sampling noise. A network "
+            "that untangles its classes brings them down to 0.",
+            r"\beta_1(\varepsilon)=\operatorname{rank} H_1(\mathrm{VR}_\varepsilon)",
+            "Naitzat, Zhitnikov and Lim, JMLR 2020; Fasy et al. 2014",
+        ),
+        alt="Heat map of the first Betti number, classes against layers.",
+        page="pages/topology.py",
+    )
 
 
 def reading_card(view: View) -> None:
@@ -122,33 +126,33 @@ def json_button(view: View) -> None:
     )
 
 
+def pca_card(view: View) -> None:
+    style = frame.style()
+    figure_card(
+        "pca",
+        "PCA of the features",
+        projections.pca(view.layer, view.analysis.sample, view.class_names, style),
+        style,
+        Reading(
+            "The two directions of largest variance at this layer. Large marks are class "
+            "means; every class keeps its colour and symbol on all pages.",
+            r"h \mapsto V_2^\top(h-\bar h)",
+        ),
+        alt="Scatter of the samples in the first two principal components, coloured by class.",
+        page="pages/projections.py",
+    )
+
+
 def show_layers(view: View) -> None:
+    """Headline numbers, then the cards three in a row."""
     headline_row(view)
-    top = st.columns(3)
+    cards = [pca_card, dimension_card, betti_card, reading_card]
     if view.geometry is not None and len(view.class_names) > 1:
-        with top[0]:
-            cosines_card(view, "means")
-        with top[1]:
-            angles_card(view, "means")
-    with top[2]:
-        style = frame.style()
-        figure_card(
-            "pca",
-            "PCA of the features",
-            projections.pca(view.layer, view.analysis.sample, view.class_names, style),
-            style,
-            Reading(
-                "The two directions of largest variance at this layer. Large marks are class "
-                "means; every class keeps its colour and symbol on all pages.",
-                r"h \mapsto V_2^\top(h-\bar h)",
-            ),
-            alt="Scatter of the samples in the first two principal components, coloured by class.",
-            page="pages/projections.py",
-        )
-    bottom = st.columns(3)
-    by_layer_cards(view, bottom[0], bottom[1])
-    with bottom[2]:
-        reading_card(view)
+        cards = [partial(cosines_card, of="means"), partial(angles_card, of="means"), *cards]
+    for start in range(0, len(cards), 3):
+        for column, draw in zip(st.columns(3), cards[start : start + 3], strict=False):
+            with column:
+                draw(view)
 
 
 def show_weights(view: View) -> None:
@@ -205,9 +209,37 @@ def rest_card(view: View) -> None:
         json_button(view)
 
 
+def fits_card(view: View) -> None:
+    """Networks and preprocessings that the tensors cannot tell apart, ranked on the data."""
+    found = view.analysis.checkpoint
+    about = Reading(
+        "The tensors fit all of these: preprocessing leaves no trace in a checkpoint. They are "
+        "ranked by accuracy on the first images of every class. Choose another one under "
+        "**Network and preprocessing** when you open the file."
+    )
+    rows = [
+        (
+            plain(candidate.architecture),
+            plain(candidate.preprocessing),
+            "n/a" if candidate.accuracy is None else f"{100 * candidate.accuracy:.1f} %",
+            "used" if candidate.architecture == found.architecture else "",
+        )
+        for candidate in found.candidates
+    ]
+    with card("fits", "Networks that fit this checkpoint", about):
+        st.table(
+            pd.DataFrame(rows, columns=["Network", "Preprocessing", "Accuracy", " "]),
+            border="horizontal",
+            hide_index=True,
+        )
+
+
 view = frame.view(__file__)
 analysis = view.analysis
-badges = [MATCHES.get(analysis.checkpoint.match, MATCHES["none"])]
+if analysis.checkpoint.format == "feature file":
+    badges = [("feature file", "green")]
+else:
+    badges = [MATCHES.get(analysis.checkpoint.match, MATCHES["none"])]
 if analysis.accuracy is not None:
     badges.append((f"{100 * analysis.accuracy:.1f} % accurate", "gray"))
 frame.title(view.title, tuple(badges), view.line)
@@ -215,5 +247,8 @@ if view.layer is not None:
     show_layers(view)
 else:
     show_weights(view)
-for warning in (*analysis.checkpoint.warnings, *analysis.warnings):
-    st.caption(plain(warning))
+if len(analysis.checkpoint.candidates) > 1:
+    fits_card(view)
+warnings = dict.fromkeys((*analysis.warnings, *(view.layer.warnings if view.layer else ())))
+if warnings:
+    st.warning("  \n".join(plain(w) for w in warnings), icon=":material/warning:")

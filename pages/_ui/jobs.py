@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 import tempfile
 from typing import Any
@@ -15,6 +16,7 @@ from pages._ui.choices import drop, notice, recall
 
 POLL_SECONDS = 0.5
 STEPS = ("Open the checkpoint", "Extract features", "Collapse, dimension, topology")
+_CODE = re.compile(r"(torch\.save\([^`]*\)|(?<=\s)--[\w-]+(?: [A-Z][\w.:]*)?)")
 FINISHED = ("done", "failed", "cancelled")
 
 
@@ -144,4 +146,10 @@ def step_line(name: str, state: str, seconds: float | None = None) -> str:
 
 def error_box(what: str, sentence: str) -> None:
     """One red box: what failed, why, and the remedy (the last two are the sentence)."""
-    st.error(f"**{plain(what)}** {sentence}", icon=":material/block:")
+    st.error(f"**{plain(what)}** {_with_code(sentence)}", icon=":material/block:")
+
+
+def _with_code(sentence: str) -> str:
+    """A sentence from ``core`` as Markdown: file names as they are, the remedy's line as code."""
+    parts = _CODE.split(sentence)
+    return "".join(f"`{part}`" if i % 2 else plain(part) for i, part in enumerate(parts))

@@ -41,8 +41,8 @@ def open_analysis(run: str) -> None:
 
 def _title(run: str) -> str:
     analysis = analysis_of(run, None, None)
-    data = f", {analysis.data.name}" if analysis.data else ""
-    return f"{analysis.checkpoint.name}{data}"
+    names = [analysis.checkpoint.name, analysis.data.name if analysis.data else ""]
+    return ", ".join(dict.fromkeys(name for name in names if name))
 
 
 def _linked() -> dict[str, str]:
