@@ -10,6 +10,9 @@ from core.errors import UserError
 LARGEST = 1 << 24
 """Largest size accepted from a file: metadata must not be able to ask for absurd memory."""
 
+LARGEST_SIDE = 4096
+"""Pixels; a network with global average pooling would accept images of any size."""
+
 MOST_LAYERS = 1000
 
 
@@ -51,7 +54,7 @@ def integer(metadata: Mapping[str, object], key: str, limit: int = LARGEST) -> i
 
 def image_shape(metadata: Mapping[str, object]) -> tuple[int, int, int]:
     """(C, H, W) from ``input_shape``, or UserError."""
-    shape = integers(metadata, "input_shape")
+    shape = integers(metadata, "input_shape", limit=LARGEST_SIDE)
     if len(shape) != 3:
         raise UserError(
             f"the checkpoint's metadata has input_shape={write(shape)}: "

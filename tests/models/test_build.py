@@ -206,6 +206,9 @@ def test_metadata_that_asks_for_absurd_sizes() -> None:
     for key, value in (("input_shape", f"3,{huge},{huge}"), ("width", huge), ("depth", "999999")):
         changed = {**original.metadata(), "patch": "1", key: value}
         assert identify(original.state_dict(), changed).architecture is None
+    pooled = CNN((3, 16, 16), (8,), 5)
+    changed = {**pooled.metadata(), "input_shape": "3,9999,9999"}
+    assert identify(pooled.state_dict(), changed).architecture is None
 
 
 def test_metadata_that_lies_is_not_believed() -> None:
