@@ -96,29 +96,41 @@ def analyze(
     with clock.stage("open"):
         progress(0, 1000, "Opening the checkpoint")
         checkpoint = open_checkpoint(path, request.checkpoint_name or None)
-        model, reason = _model(checkpoint, request)
+        dataset = open_dataset(request.data, request.data_name) if request.data else None
+        model, reason = _model(checkpoint, request, _shape(dataset))
     if model is None:
         if request.data is not None and request.settings.architecture != "weights":
             raise UserError(reason)
         return _weights_only(checkpoint, request.settings, reason, clock)
     with clock.stage("data"):
-        spec = request.data or _fitting_data(model, checkpoint)
-        dataset = open_dataset(spec, request.data_name)
+        dataset = dataset or open_dataset(_fitting_data(model, checkpoint))
         model, candidates = _choose_variant(model, checkpoint, dataset, request, cancelled)
     return _analyze_model(checkpoint, model, candidates, dataset, request.settings, clock)
 
 
-def _model(checkpoint: Checkpoint, request: AnalysisRequest) -> tuple[Model | None, str]:
+def _shape(dataset: Dataset | None) -> tuple[int, int, int] | None:
+    """(C, H, W) of the first image: helps where the tensors do not tell the network's input."""
+    if dataset is None:
+        return None
+    height, width, channels = dataset.image(0).shape
+    return channels, height, width
+
+
+def _model(
+    checkpoint: Checkpoint, request: AnalysisRequest, shape: tuple[int, int, int] | None
+) -> tuple[Model | None, str]:
     """The network, or None and what to do about it where no registry knows it."""
     constructor = load_constructor(request.model) if request.model else None
     settings = request.settings
     if settings.architecture == "weights":
         return None, "only the weights were asked for"
     if constructor is None and settings.architecture == "auto":
-        found = identify(checkpoint.tensors, checkpoint.metadata)
+        found = identify(checkpoint.tensors, checkpoint.metadata, shape)
         if found.architecture is None:
             return None, " ".join(found.warnings) or "no registry knows this network"
-    model = build(checkpoint.tensors, checkpoint.metadata, settings.architecture, constructor)
+    model = build(
+        checkpoint.tensors, checkpoint.metadata, settings.architecture, constructor, shape
+    )
     return _with_preprocessing(model, settings), ""
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import plotly.graph_objects as go
@@ -41,12 +41,28 @@ _MAX_BARS = 60  # of one dimension in a barcode
 # --- by layer ----------------------------------------------------------------------------------
 
 
-def betti_by_layer(analysis: Analysis, style: Style, dimension: int = 1) -> go.Figure:
-    """Heat map of the Betti number of one dimension, layers across, classes down."""
+def has_significant_holes(analysis: Analysis, dimension: int = 1) -> bool:
+    """Whether any class at any layer has a bar of this dimension that its rule counts."""
+    clouds = [t for la in analysis.layers if la.topology for t in la.topology.classes]
+    return any(_betti(t, dimension) > 0 for t in clouds)
+
+
+def betti_by_layer(
+    analysis: Analysis,
+    style: Style,
+    dimension: int = 1,
+    at: Literal["rule", "peak"] = "rule",
+) -> go.Figure:
+    """Heat map of the Betti number of one dimension, layers across, classes down.
+
+    ``at`` "rule": the bars that the topology's rule counts, at its scale. "peak": all bars, at the
+    scale where most are alive, noise included.
+    """
     names = analysis.data.class_names if analysis.data is not None else ()
+    read = _betti if at == "rule" else _peak
     values = np.array(
         [
-            [_betti(t, dimension) for t in _of_classes(layer, len(names))]
+            [read(t, dimension) for t in _of_classes(layer, len(names))]
             for layer in analysis.layers
         ]
     ).T  # (K, layers)
@@ -97,7 +113,7 @@ def betti_by_layer(analysis: Analysis, style: Style, dimension: int = 1) -> go.F
     )
     if not np.nanmax(values):
         fig.add_annotation(
-            text=f"no {HOLES[dimension]} in any class or layer",
+            text=f"no significant {HOLES[dimension]} in any class or layer",
             x=0.5,
             y=0.5,
             xref="paper",
@@ -137,6 +153,13 @@ def _betti(topology: Topology | None, dimension: int) -> float:
         return np.nan
     value = topology.betti[dimension]
     return np.nan if value is None else float(value)
+
+
+def _peak(topology: Topology | None, dimension: int) -> float:
+    if topology is None or dimension >= len(topology.diagrams):
+        return np.nan
+    diagram = topology.diagrams[dimension]
+    return float(bars_alive(diagram, diagram[:, 0]).max(initial=0))
 
 
 def _class_order(analysis: Analysis) -> np.ndarray:

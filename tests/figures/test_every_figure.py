@@ -45,6 +45,7 @@ def every_figure(a: Analysis, style: Style) -> dict[str, go.Figure]:
         "pca_spectrum": dimension.pca_spectrum(dimension_of, style),
         "decimation": dimension.decimation(dimension_of, style),
         "betti_by_layer": topology.betti_by_layer(a, style),
+        "betti_by_layer, peak": topology.betti_by_layer(a, style, at="peak"),
         "betti_total": topology.betti_total(a, style),
         "diagram": topology.persistence_diagram(topology_of, style),
         "barcode": topology.barcode(topology_of, style),
