@@ -88,8 +88,9 @@ def find_pace(
     """Threads and batch size, by trying ``run(images)`` with at most ``most`` images.
 
     Two threads on busy cores can be many times slower than one: more are tried only on a machine
-    with idle cores, and kept only if they are faster. ``fixed`` is a batch size asked for; it is halved only when memory runs out. Batch
-    sizes are tried while the trial stays short; slow models (over 10 ms an image) gain nothing.
+    with idle cores, and kept only if they are faster. ``fixed`` is a batch size asked for; it is
+    halved only when memory runs out. A batch that would take longer than half a second on a CPU
+    is not tried: slow models (over 10 ms an image) gain nothing.
     """
     pace = _try(run, min(_FEW, most), 1)
     if device.type == "cpu" and cores() > 1 and not _busy():

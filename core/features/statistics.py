@@ -22,8 +22,8 @@ from core.metrics.moments import ClassMoments, span_of_means
 
 WIDE = 4096
 """From this width a batch is reduced in float32, below it in float64; sums over batches are always
-float64. Measured on a CPU with batches of 32: at d = 16384 float32 is 2.4 times faster, at 1024
-and below the difference is lost in the cost of the call."""
+float64. Both looks at 32 samples on one core took, float32 against float64: 0.29 and 0.29 ms at
+d = 1024, 0.49 and 0.73 ms at 4096, 1.6 and 3.1 ms at 16384."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,10 +53,12 @@ def _scratch(like: Tensor) -> Tensor:
     fresh memory and touching its pages takes as long as the subtraction that fills it."""
     if like.device.type != "cpu":
         return torch.empty_like(like)
-    buffers = _buffers.__dict__
-    if like.dtype not in buffers or buffers[like.dtype].numel() < like.numel():
-        buffers[like.dtype] = torch.empty(like.numel(), dtype=like.dtype)
-    return buffers[like.dtype][: like.numel()].view(like.shape)
+    kind = "float32" if like.dtype == torch.float32 else "float64"
+    buffer = getattr(_buffers, kind, None)
+    if buffer is None or buffer.size < like.numel():
+        buffer = np.empty(like.numel(), dtype=kind)
+        setattr(_buffers, kind, buffer)
+    return torch.from_numpy(buffer[: like.numel()]).view(like.shape)
 
 
 def _working(features: Tensor, device: torch.device) -> Tensor:
