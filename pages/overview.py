@@ -3,11 +3,11 @@
 import json
 from functools import partial
 
-import pandas as pd
 import streamlit as st
 
 from core import reading, report
 from core.figures import dimension, means, projections, topology, weights
+from core.figures.theme import number
 from core.metrics import geometry
 from core.text import plain
 from pages._ui import frame
@@ -218,20 +218,14 @@ def fits_card(view: View) -> None:
         "**Network and preprocessing** when you open the file."
     )
     rows = [
-        (
-            plain(candidate.architecture),
-            plain(candidate.preprocessing),
-            "n/a" if candidate.accuracy is None else f"{100 * candidate.accuracy:.1f} %",
-            "used" if candidate.architecture == found.architecture else "",
-        )
+        f"| {plain(candidate.architecture)} | {plain(candidate.preprocessing)} "
+        f"| {number(None if candidate.accuracy is None else 100 * candidate.accuracy, 1, ' %')} "
+        f"| {'used' if candidate.architecture == found.architecture else ''} |"
         for candidate in found.candidates
     ]
     with card("fits", "Networks that fit this checkpoint", about):
-        st.table(
-            pd.DataFrame(rows, columns=["Network", "Preprocessing", "Accuracy", " "]),
-            border="horizontal",
-            hide_index=True,
-        )
+        # Markdown, not st.table: that would import pandas for the first page of a server
+        st.markdown("\n".join(["| Network | Preprocessing | Accuracy | |", "|-|-|-|-|", *rows]))
 
 
 view = frame.view(__file__)

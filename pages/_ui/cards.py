@@ -85,11 +85,9 @@ def figure_card(
 
 def _how(key: str, reading: Reading, figure: go.Figure | None) -> None:
     with st.container(key=f"how_{key}"):
-        st.markdown(reading.text)
-        if reading.formula:
-            st.latex(reading.formula)
-        if reading.source:
-            st.caption(reading.source)
+        formula = f"$${reading.formula}$$" if reading.formula else ""
+        source = f":small[{reading.source}]" if reading.source else ""
+        st.markdown("\n\n".join(part for part in (reading.text, formula, source) if part))
         if figure is not None:
             st.download_button(
                 "Data as CSV",

@@ -118,8 +118,9 @@ def needs(there: bool, text: str) -> None:
 
 
 def end() -> None:
-    """What ``app.py`` does last: the URL says what was chosen, and the next run frames itself."""
+    """What ``app.py`` does last: the URL says what was chosen, a change of theme is watched for."""
     choices.write()
+    theme_watch.watch()
     st.session_state.pop("_framed", None)
 
 

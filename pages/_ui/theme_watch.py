@@ -25,6 +25,9 @@ _watch = st.components.v2.component("featurescope_theme_watch", js=_JS)
 
 def mode() -> str:
     """ "light" or "dark", as the reader sees the page now."""
-    with st.container(key="theme_watch"):
-        _watch(key="_theme", on_theme_change=lambda: None)
     return "dark" if st.context.theme.type == "dark" else "light"
+
+
+def watch() -> None:
+    """Draw the component; it has no height."""
+    _watch(key="_theme", on_theme_change=lambda: None)
