@@ -95,7 +95,7 @@ def nearest(points: np.ndarray, k: int, device: str = "cpu") -> Neighbours:
     slack = (rounding * (norms + norms.max()) - norms).double().cpu().numpy()
 
     distances, indices = np.empty((n, k)), np.empty((n, k), dtype=np.intp)
-    step = max(1, BLOCK // n)
+    step = max(1, BLOCK // (8 * n))  # small enough to stay in the cache
     for start in range(0, n, step):
         rows = np.arange(start, min(start + step, n))
         block = slice(start, start + step)
