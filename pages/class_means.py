@@ -11,7 +11,7 @@ from core.metrics import geometry
 from core.results import ClassGeometry
 from pages._ui import frame
 from pages._ui.cards import Reading, card, figure_card
-from pages._ui.choices import choose
+from pages._ui.choices import choose, presenting
 from pages._ui.view import View
 
 PAPYAN = "Papyan, Han and Donoho, PNAS 2020"
@@ -88,13 +88,12 @@ def matrix(view: View, of: str, order: str) -> None:
     )
 
 
-def angles_and_norms(view: View, of: str) -> None:
+def angles(view: View, of: str) -> None:
     style = frame.style()
-    shape = view.geometry
     figure_card(
         "angles",
         "Angles",
-        means.pair_angles(geometry.cosines(shape, of), view.class_names, style),
+        means.pair_angles(geometry.cosines(view.geometry, of), view.class_names, style),
         style,
         Reading(
             "One mark for each pair of classes, in bins of 5°. The dashed line is the angle of "
@@ -104,6 +103,10 @@ def angles_and_norms(view: View, of: str) -> None:
         ),
         alt="Histogram of pair angles with the simplex ETF's angle.",
     )
+
+
+def norms(view: View) -> None:
+    style, shape = frame.style(), view.geometry
     rows = geometry.norms(shape, "classifier") if shape.classifier_gram is not None else None
     figure_card(
         "norms",
@@ -213,14 +216,25 @@ frame.needs(
     "Class means need two classes or more with their labels.",
 )
 of, order = choices(view.geometry)
-left, right = st.columns([57, 43])
-with left:
-    matrix(view, of, order)
-with right:
-    angles_and_norms(view, of)
-left, right = st.columns([57, 43])
-with left:
+if presenting():  # all figures have one height then
+    left, right = st.columns(2)
+    with left:
+        matrix(view, of, order)
+        norms(view)
+    with right:
+        angles(view, of)
+        around(view)
     collapse_table(view)
-with right:
-    around(view)
+else:
+    left, right = st.columns([57, 43])
+    with left:
+        matrix(view, of, order)
+    with right:
+        angles(view, of)
+        norms(view)
+    left, right = st.columns([57, 43])
+    with left:
+        collapse_table(view)
+    with right:
+        around(view)
 alignment_and_spread(view)
