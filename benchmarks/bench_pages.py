@@ -80,7 +80,7 @@ def run() -> dict[str, float | str]:
                 times = [_load(browser, f"{url}/{name}") for _ in range(REPEATS)]
                 label = name or "overview"
                 found[f"warm, {label}, with loading the app (s)"] = statistics.median(times)
-            for name, seconds in _switch(browser, url).items():
-                found[f"warm, click on {name} (s)"] = seconds
+            for name, waited in _switch(browser, url).items():
+                found[f"warm, click on {name} (s)"] = waited
         browser.close()
     return found

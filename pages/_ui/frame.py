@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import NoReturn
+from typing import Literal, NoReturn
 
 import streamlit as st
 
-from core.figures.theme import Style
+from core.figures.theme import Size, Style
 from core.text import plain
 from pages._ui import choices, theme_watch
 from pages._ui.view import View
 
 ROOT = Path(__file__).resolve().parent.parent.parent
+BadgeColor = Literal["green", "orange", "gray"]
 _VARIABLES = {
     "light": "--fs-muted:#5B6570; --fs-on-primary:#FFFFFF",
     "dark": "--fs-muted:#9BA5AE; --fs-on-primary:#14171A",
@@ -45,7 +46,7 @@ def begin() -> None:
     st.html(f"<style>{rules}</style>")
 
 
-def style(size: str = "card") -> Style:
+def style(size: Size = "card") -> Style:
     """The look of figures of this size, as the reader sees the page now."""
     if choices.presenting():
         size = "presentation"
@@ -81,7 +82,7 @@ def view(file: str) -> View:
     stop()
 
 
-def title(text: str, badges: tuple[tuple[str, str], ...] = (), line: str = "") -> None:
+def title(text: str, badges: tuple[tuple[str, BadgeColor], ...] = (), line: str = "") -> None:
     """Title with badges (text, colour) beside it, and one grey line below."""
     with st.container(key="title_row", horizontal=True, vertical_alignment="center", gap="small"):
         st.title(plain(text), anchor=False, width="content")
@@ -95,7 +96,7 @@ def title(text: str, badges: tuple[tuple[str, str], ...] = (), line: str = "") -
 
 def heading(text: str, view: View) -> None:
     """The title row of an Explore page: which network, which data, which layer."""
-    title(text, ((view.name, "gray"),), view.line)
+    title(text, ((view.title, "gray"),), view.line)
 
 
 def needs_layers(view: View) -> None:

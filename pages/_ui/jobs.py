@@ -51,6 +51,8 @@ def following() -> Job | None:
     if asked is None:
         return None
     job = jobs.get(asked)
+    if job is not None and job.status().state in FINISHED:
+        _held().pop(job.id, None)
     if job is None:
         notice("This analysis is no longer known to the server; start it again.")
         drop("job")

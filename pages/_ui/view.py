@@ -17,10 +17,6 @@ class View:
     layer: LayerAnalysis | None
 
     @property
-    def name(self) -> str:
-        return self.title
-
-    @property
     def class_names(self) -> tuple[str, ...]:
         if self.analysis.data is not None:
             return self.analysis.data.class_names
