@@ -25,6 +25,7 @@ from core.feature_files import is_feature_file, open_features
 from core.features.accuracy import accuracy
 from core.features.extract import Features, extract
 from core.features.flat import flat_samples
+from core.forecasting import forecast
 from core.measures import Cloud, LayerInput, measure_layer
 from core.metrics import collapse
 from core.metrics.moments import class_moments
@@ -72,6 +73,10 @@ class _Clock:
         self.seconds[name] = round(time.perf_counter() - started, 3)
         self.before += SHARES.get(name, 0)
 
+    def say(self, what: str) -> None:
+        """What is being done, without moving the bar."""
+        self.progress(10 * self.before, 1000, what)
+
     def report(self, name: str) -> Progress:
         """The progress callable of one stage, as its share of the whole bar."""
         share = SHARES[name]
@@ -94,7 +99,7 @@ def analyze(
         )
     clock = _Clock(progress, cancelled)
     with clock.stage("open"):
-        progress(0, 1000, "Opening the checkpoint")
+        clock.say("Opening the checkpoint")
         checkpoint = open_checkpoint(path, request.checkpoint_name or None)
         dataset = open_dataset(request.data, request.data_name) if request.data else None
         model, reason = _model(checkpoint, request, _shape(dataset))
@@ -211,6 +216,9 @@ def _analyze_model(
 ) -> Analysis:
     if settings.max_images is not None:
         dataset = dataset.select(dataset.stratified(settings.max_images, settings.seed))
+    with clock.stage("forecast"):
+        cost = forecast(model, dataset, settings)
+        clock.say(f"Forecast: {cost.describe()}")
     with clock.stage("features"):
         features = extract(
             model,
@@ -399,7 +407,7 @@ def measure(
     """The features of one layer from a file: an ``Analysis`` of that single layer."""
     clock = _Clock(progress, cancelled)
     with clock.stage("open"):
-        progress(0, 1000, "Opening the feature file")
+        clock.say("Opening the feature file")
         file = open_features(path, name)
     labels = np.zeros(len(file.features), dtype=np.int64) if file.labels is None else file.labels
     with clock.stage("layers"):

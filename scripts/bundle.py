@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import os
 import shutil
+import tempfile
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
@@ -41,9 +42,12 @@ def train_again(run: Run) -> None:
     from core.training.loop import train
     from core.training.recipes import find_recipe
 
-    if run.recipe is not None and run.seed is not None:
+    if run.recipe is None or run.seed is None:
+        return
+    with tempfile.TemporaryDirectory(dir=run.folder.parent) as temporary:
+        made = train(find_recipe(run.recipe), Path(temporary) / run.id, seed=run.seed)
         shutil.rmtree(run.folder)
-        train(find_recipe(run.recipe), run.folder, seed=run.seed)
+        made.folder.replace(run.folder)
 
 
 def main() -> None:

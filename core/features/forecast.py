@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from core.data.dataset import Dataset
@@ -21,7 +22,7 @@ class Forecast:
     memory_bytes: int  # on top of the model: kept features, statistics and one batch
     seconds_per_image: float  # one look
     looks: int  # times that the images go through the model
-    layers: int
+    flat_dims: tuple[int, ...]  # of the outputs of the layers
     batch_size: int
     threads: int
     device: str
@@ -46,7 +47,7 @@ def forecast(model: ModelLike, dataset: Dataset, settings: Settings) -> Forecast
         memory_bytes=extraction.memory_bytes(taps, dataset, settings, pace.batch_size),
         seconds_per_image=pace.seconds_per_image,
         looks=looks,
-        layers=len(taps),
+        flat_dims=tuple(math.prod(tap.shape) for tap in taps),
         batch_size=pace.batch_size,
         threads=pace.threads,
         device=placed.device.type,

@@ -61,10 +61,7 @@ def betti_by_layer(
     names = analysis.data.class_names if analysis.data is not None else ()
     read = _betti if at == "rule" else _peak
     values = np.array(
-        [
-            [read(t, dimension) for t in _of_classes(layer, len(names))]
-            for layer in analysis.layers
-        ]
+        [[read(t, dimension) for t in _of_classes(layer, len(names))] for layer in analysis.layers]
     ).T  # (K, layers)
     if not values.size or not np.isfinite(values).any():
         return message("The topology of the classes was not measured.", style)

@@ -28,10 +28,10 @@ def projection(
     explained = variance / total if total > 0 else np.full(len(variance), np.nan)
     basis = moments.basis[:MOST_DIRECTIONS]
     return Projection(
-        pca=_compact((samples - centre) @ directions.T),
-        explained=_compact(explained),
-        pca_means=_compact((moments.means - centre) @ directions.T),
-        means_span=_compact((samples - moments.global_mean) @ basis.T),
+        pca=_rounded((samples - centre) @ directions.T),
+        explained=explained.astype(np.float32),
+        pca_means=((moments.means - centre) @ directions.T).astype(np.float32),
+        means_span=_rounded((samples - moments.global_mean) @ basis.T),
     )
 
 
@@ -53,5 +53,8 @@ def _principal_directions(centred: np.ndarray, components: int) -> tuple[np.ndar
     return directions * np.sign(largest)[:, None], squares
 
 
-def _compact(values: np.ndarray) -> np.ndarray:
-    return values.astype(np.float32)
+def _rounded(values: np.ndarray) -> np.ndarray:
+    """``values`` as float32 with 12 bits of mantissa: within 1.3e-4 of themselves, enough for
+    pictures, and stored in little more than half the bytes."""
+    bits = np.ascontiguousarray(values, dtype=np.float32).view(np.uint32)
+    return ((bits + 0x400) & 0xFFFFF800).astype(np.uint32).view(np.float32)

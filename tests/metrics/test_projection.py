@@ -13,6 +13,8 @@ from core.metrics.collapse import class_geometry
 from core.metrics.moments import class_moments
 from core.metrics.projection import MOST_DIRECTIONS, projection
 
+STORED = 1.3e-4  # relative rounding of what pictures store
+
 
 @pytest.mark.parametrize(("dimension", "size"), [(15, 20), (300, 10), (4, 10)])
 def test_agrees_with_scikit_learn(dimension, size):
@@ -25,7 +27,7 @@ def test_agrees_with_scikit_learn(dimension, size):
     np.testing.assert_allclose(found.explained, pca.explained_variance_ratio_, rtol=1e-4)
     scores = pca.transform(features)
     signs = np.sign((scores * found.pca).sum(axis=0))
-    np.testing.assert_allclose(found.pca, scores * signs, atol=1e-4)
+    np.testing.assert_allclose(found.pca, scores * signs, rtol=STORED, atol=1e-4)
     np.testing.assert_allclose(found.pca_means, pca.transform(moments.means) * signs, atol=1e-4)
 
 
@@ -50,7 +52,8 @@ def test_means_span_keeps_distances_to_the_means_within_their_span():
     np.testing.assert_allclose(
         [found.means_span[labels == k].mean(axis=0) for k in range(4)],
         geometry.mean_coordinates,
-        atol=1e-5,
+        rtol=STORED,
+        atol=1e-4,
     )
 
 
