@@ -16,8 +16,9 @@ COLLAPSED_NC1 = 0.05
 
 def sentences(analysis: Analysis) -> tuple[str, ...]:
     """At most three Markdown sentences; fewer where the numbers are not there."""
-    found = (_angles(analysis), _closest(analysis), _dimension(analysis), _separation(analysis))
-    return tuple(s for s in found if s)[:3]
+    makers = (_angles, _components, _closest, _dimension, _separation)
+    found = (make(analysis) for make in makers)
+    return tuple(sentence for sentence in found if sentence)[:3]
 
 
 def _angles(analysis: Analysis) -> str | None:
@@ -48,6 +49,24 @@ def _angles(analysis: Analysis) -> str | None:
     return f"**Not yet a simplex.** {spread}"
 
 
+def _components(analysis: Analysis) -> str | None:
+    """From which layer on the samples fall into one component per class."""
+    classes = analysis.data.classes if analysis.data is not None else 0
+    if classes < 2:
+        return None
+    apart = [
+        layer.topology is not None and layer.topology.all.betti[0] == classes
+        for layer in analysis.layers
+    ]
+    if not apart or not apart[-1]:
+        return None
+    first = len(apart) - apart[::-1].index(False) if False in apart else 0
+    return (
+        f"**{classes} components**, one a class, from {plain(analysis.layers[first].name)} on: "
+        "the classes have come apart."
+    )
+
+
 def _closest(analysis: Analysis) -> str | None:
     """Which two classes are nearest to each other."""
     if analysis.penultimate is None or analysis.data is None:
@@ -64,7 +83,7 @@ def _closest(analysis: Analysis) -> str | None:
     if excess < 0.1:
         return None
     values = f"cosine {_number(float(pairs[a, b]))} against {_number(target)}"
-    return f"**{plain(names[a])} and {plain(names[b])}** stay closest ({values})."
+    return f"Closest are **{plain(names[a])} and {plain(names[b])}** ({values})."
 
 
 def _dimension(analysis: Analysis) -> str | None:

@@ -83,14 +83,21 @@ def dimension_card(view: View) -> None:
 
 def betti_card(view: View) -> None:
     style = frame.style()
+    some = topology.has_significant_holes(view.analysis)
+    noise = (
+        ""
+        if some
+        else " Here none does, in any class and layer; shown are **all** loops, noise included, at "
+        "the scale where most are alive."
+    )
     figure_card(
         "betti",
-        "Loops (β₁) by layer and class",
-        topology.betti_by_layer(view.analysis, style, dimension=1),
+        "Loops (β₁) by layer and class" if some else "Loops (β₁), noise included",
+        topology.betti_by_layer(view.analysis, style, at="rule" if some else "peak"),
         style,
         Reading(
             "Loops in the cloud of every class that stand out from sampling noise. A network "
-            "that untangles its classes brings them down to 0.",
+            f"that untangles its classes brings them down to 0.{noise}",
             r"\beta_1(\varepsilon)=\operatorname{rank} H_1(\mathrm{VR}_\varepsilon)",
             "Naitzat, Zhitnikov and Lim, JMLR 2020; Fasy et al. 2014",
         ),

@@ -2,10 +2,10 @@
 
 from functools import partial
 
-import numpy as np
 import streamlit as st
 
 from core.figures import topology
+from core.metrics.persistence import rounded_scale, scale_grid
 from core.results import Topology
 from core.text import plain
 from pages._ui import frame
@@ -14,21 +14,28 @@ from pages._ui.choices import choose
 from pages._ui.view import View
 
 SOURCE = "Naitzat, Zhitnikov and Lim, JMLR 2020; Fasy et al. 2014 (confidence)"
+BARS = {"rule": "significant", "peak": "all, at their peak"}
 NAMES = {0: "components (β₀)", 1: "loops (β₁)", 2: "voids (β₂)"}
 
 
-def by_layer(view: View, dimension: int) -> None:
+def by_layer(view: View, dimension: int, bars: str) -> None:
     left, right = st.columns([57, 43])
     style = frame.style()
+    what = {
+        "rule": "Counted are bars that stand out from sampling noise, at the scale where most of "
+        "them are alive.",
+        "peak": "Counted are all bars, **noise included**, at the scale where most are alive: a "
+        "wrinkled cloud has many, a tight one few.",
+    }
     with left:
         figure_card(
             "betti",
             f"{NAMES[dimension].capitalize()} by layer",
-            topology.betti_by_layer(view.analysis, style, dimension=dimension),
+            topology.betti_by_layer(view.analysis, style, dimension, bars),
             style,
             Reading(
                 "One row for each class, one column for each layer. A collapsed class is one "
-                "component without loops: β₀ = 1, β₁ = 0.",
+                f"component without loops: β₀ = 1, β₁ = 0. {what[bars]}",
                 r"\beta_k(\varepsilon)=\operatorname{rank} H_k(\mathrm{VR}_\varepsilon)",
                 SOURCE,
             ),
@@ -107,12 +114,9 @@ def of_cloud(view: View, cloud: Topology, who: str) -> None:
 
 def movable_scale(cloud: Topology) -> float:
     """The scale chosen by the reader, at first the one that the rule chose."""
-    deaths = np.concatenate([diagram[:, 1] for diagram in cloud.diagrams if len(diagram)])
-    finite = deaths[np.isfinite(deaths)]
-    top = 1.1 * max([cloud.scale or 0.0, *finite.tolist()]) or 1.0
-    grid = {float(f"{value:.3g}") for value in np.linspace(0.0, top, 81)}
-    chosen = float(f"{cloud.scale:.3g}") if cloud.scale is not None else sorted(grid)[40]
-    options = sorted(grid | {chosen})
+    options = scale_grid(cloud)
+    middle = options[len(options) // 2]
+    chosen = rounded_scale(cloud.scale) if cloud.scale is not None else middle
     return choose("scale", options, chosen, partial(st.select_slider, "Scale ε"))
 
 
@@ -146,6 +150,17 @@ with st.container(horizontal=True, horizontal_alignment="distribute", vertical_a
         1,
         partial(st.segmented_control, "Count", required=True, format_func=NAMES.__getitem__),
     )
+    bars = "rule"
+    if dimension > 0:
+        some = topology.has_significant_holes(view.analysis, dimension)
+        bars = choose(
+            "bars",
+            list(BARS),
+            "rule" if some else "peak",
+            partial(
+                st.segmented_control, "Bars by layer", required=True, format_func=BARS.__getitem__
+            ),
+        )
     scope = choose(
         "class",
         ["all", *range(min(len(scoped.classes) for scoped in measured))],
@@ -157,7 +172,7 @@ with st.container(horizontal=True, horizontal_alignment="distribute", vertical_a
             width=240,
         ),
     )
-by_layer(view, dimension)
+by_layer(view, dimension, bars)
 st.subheader(f"At {plain(view.layer.name)}", anchor=False)
 scoped = view.layer.topology
 if scoped is None:

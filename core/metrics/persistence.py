@@ -69,3 +69,16 @@ def best_scale(topology: Topology) -> float:
     middles, lengths = (ends[:-1] + ends[1:]) / 2, np.diff(ends)
     alive = ((births[:, None] <= middles) & (middles < deaths[:, None])).sum(0)
     return float(middles[np.lexsort((lengths, alive))[-1]])
+
+
+def scale_grid(topology: Topology, steps: int = 80) -> list[float]:
+    """Scales from 0 to beyond the last death, the topology's own among them, three digits each."""
+    deaths = np.concatenate([d[:, 1] for d in topology.diagrams if len(d)] or [np.zeros(0)])
+    last = max([topology.scale or 0.0, *deaths[np.isfinite(deaths)].tolist()])
+    grid = {rounded_scale(value) for value in np.linspace(0.0, 1.1 * last or 1.0, steps + 1)}
+    return sorted(grid | ({rounded_scale(topology.scale)} if topology.scale is not None else set()))
+
+
+def rounded_scale(scale: float) -> float:
+    """A scale with three significant digits, as pages and links write it."""
+    return float(f"{scale:.3g}")

@@ -14,7 +14,8 @@ from core.jobs import Job, JobStatus
 from core.text import plain
 from pages._ui.choices import drop, notice, recall
 
-POLL_SECONDS = 0.5
+POLL_SECONDS = 0.3
+FORECAST = "Forecast"
 STEPS = ("Open the checkpoint", "Extract features", "Collapse, dimension, topology")
 _CODE = re.compile(r"(torch\.save\([^`]*\)|(?<=\s)--[\w-]+(?: [A-Z][\w.:]*)?)")
 FINISHED = ("done", "failed", "cancelled")
@@ -75,7 +76,11 @@ def _poll(job: Job) -> None:
     if status.state in FINISHED:
         st.rerun()
     share = status.done / status.total if status.total else 0.0
+    if status.what.startswith(FORECAST):
+        st.session_state[f"_forecast_{job.id}"] = status.what
     st.progress(min(1.0, share), text=progress_text(status, share))
+    if forecast := st.session_state.get(f"_forecast_{job.id}"):
+        st.caption(f"{plain(forecast)}, before it started")
     _show_steps(job, status)
 
 
