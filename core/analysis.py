@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,6 @@ from core.data.dataset import Dataset, stratified
 from core.data.opening import open_dataset
 from core.errors import UserError
 from core.feature_files import is_feature_file, open_features
-from core.features.accuracy import accuracy
 from core.features.extract import Features, extract
 from core.features.flat import flat_samples
 from core.forecasting import forecast
@@ -36,6 +36,7 @@ from core.models.identification import Identification, identify
 from core.models.operator_models import load_constructor
 from core.models.recognise import count_parameters
 from core.progress import IsCancelled, Progress, check, never, silent
+from core.ranking import choose_variant
 from core.request import AnalysisRequest
 from core.results import (
     Analysis,
@@ -51,8 +52,6 @@ from core.results import (
 from core.thumbnails import COLUMNS, sprite
 
 PICTURED = 800  # samples kept for pictures
-RANKING_IMAGES = 500
-RANKING_MARGIN = 0.02  # accuracy by which a candidate must beat the default to replace it
 SHARES = {"open": 2, "features": 28, "layers": 70}  # of the progress bar, in percent
 
 
@@ -92,10 +91,10 @@ def analyze(
     request: AnalysisRequest, *, progress: Progress = silent, cancelled: IsCancelled = never
 ) -> Analysis:
     """Open, identify, extract and measure. UserError where the input is at fault."""
-    path = Path(request.checkpoint)
+    path, settings = Path(request.checkpoint), request.settings
     if is_feature_file(path):
         return measure(
-            path, request.settings, request.checkpoint_name, progress=progress, cancelled=cancelled
+            path, settings, request.checkpoint_name, progress=progress, cancelled=cancelled
         )
     clock = _Clock(progress, cancelled)
     with clock.stage("open"):
@@ -104,13 +103,18 @@ def analyze(
         dataset = open_dataset(request.data, request.data_name) if request.data else None
         model, reason = _model(checkpoint, request, _shape(dataset))
     if model is None:
-        if request.data is not None and request.settings.architecture != "weights":
+        if request.data is not None and settings.architecture != "weights":
             raise UserError(reason)
-        return _weights_only(checkpoint, request.settings, reason, clock)
+        return _weights_only(checkpoint, settings, reason, clock)
     with clock.stage("data"):
         dataset = dataset or open_dataset(_fitting_data(model, checkpoint))
-        model, candidates = _choose_variant(model, checkpoint, dataset, request, cancelled)
-    return _analyze_model(checkpoint, model, candidates, dataset, request.settings, clock)
+        if settings.max_images is not None:
+            dataset = dataset.select(dataset.stratified(settings.max_images, settings.seed))
+        clock.say("Ranking what the tensors cannot tell")
+        model, candidates = choose_variant(
+            model, checkpoint, dataset, settings, partial(_with_preprocessing, settings), cancelled
+        )
+    return _analyze_model(checkpoint, model, candidates, dataset, settings, clock)
 
 
 def _shape(dataset: Dataset | None) -> tuple[int, int, int] | None:
@@ -136,10 +140,10 @@ def _model(
     model = build(
         checkpoint.tensors, checkpoint.metadata, settings.architecture, constructor, shape
     )
-    return _with_preprocessing(model, settings), ""
+    return _with_preprocessing(settings, model), ""
 
 
-def _with_preprocessing(model: Model, settings: Settings) -> Model:
+def _with_preprocessing(settings: Settings, model: Model) -> Model:
     changes: dict[str, Any] = {}
     if settings.input_size is not None:
         changes |= {"height": settings.input_size, "width": settings.input_size, "crop_from": None}
@@ -170,42 +174,6 @@ def _fitting_data(model: Model, checkpoint: Checkpoint) -> str:
     )
 
 
-def _choose_variant(
-    model: Model,
-    checkpoint: Checkpoint,
-    dataset: Dataset,
-    request: AnalysisRequest,
-    cancelled: IsCancelled,
-) -> tuple[Model, tuple[Candidate, ...]]:
-    """Rank what the tensors cannot tell apart by accuracy on labelled images.
-
-    The default stays unless a variant beats it by RANKING_MARGIN, or the user has chosen.
-    """
-    candidates = model.candidates
-    if len(candidates) < 2 or model.classes != dataset.classes:
-        return model, candidates
-    images = dataset.select(dataset.stratified(RANKING_IMAGES, request.settings.seed))
-    ranked: list[tuple[Candidate, Model]] = []
-    for candidate in candidates:
-        try:
-            variant = build(checkpoint.tensors, checkpoint.metadata, candidate.architecture)
-        except UserError:
-            continue
-        variant = _with_preprocessing(variant, request.settings)
-        ranked.append(
-            (replace(candidate, accuracy=accuracy(variant, images, cancelled=cancelled)), variant)
-        )
-    ranked.sort(key=lambda pair: -(pair[0].accuracy or 0.0))
-    found = tuple(pair[0] for pair in ranked)
-    if request.settings.architecture != "auto" or not ranked:
-        return model, found or candidates
-    current = next((c.accuracy for c in found if c.architecture == model.architecture), 0.0)
-    best, variant = ranked[0]
-    if (best.accuracy or 0.0) > (current or 0.0) + RANKING_MARGIN:
-        return replace(variant, candidates=found), found
-    return model, found
-
-
 def _analyze_model(
     checkpoint: Checkpoint,
     model: Model,
@@ -214,8 +182,6 @@ def _analyze_model(
     settings: Settings,
     clock: _Clock,
 ) -> Analysis:
-    if settings.max_images is not None:
-        dataset = dataset.select(dataset.stratified(settings.max_images, settings.seed))
     with clock.stage("forecast"):
         cost = forecast(model, dataset, settings)
         clock.say(f"Forecast: {cost.describe()}")
