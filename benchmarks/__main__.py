@@ -1,7 +1,7 @@
 """``make bench``: every benchmark, both sides measured in one run, ratios printed.
 
-    python -m benchmarks              all of them
-    python -m benchmarks nc1 scatter  these
+python -m benchmarks              all of them
+python -m benchmarks nc1 scatter  these
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ from pages._ui.choices import choose
 from pages._ui.view import View
 
 QUANTITIES = {"separation": "separation D", "nc1": "NC1"}
-WHICH = {"all": "all layers", "activations": "activations only"}
+WHICH = {"activations": "activations", "all": "all layers"}
 
 
 def separation(view: View, quantity: str) -> None:
@@ -117,7 +117,7 @@ with st.container(horizontal=True, horizontal_alignment="distribute"):
     which = choose(
         "which",
         list(WHICH),
-        "all",
+        "activations",
         partial(st.segmented_control, "Non-zeros", required=True, format_func=WHICH.__getitem__),
     )
 separation(view, quantity)

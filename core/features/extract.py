@@ -347,7 +347,7 @@ class _Extraction:
         meter = Meter(
             len(self._order) + (self._looks - 1) * len(self._again),
             progress,
-            "features of every layer",
+            "Features",
         )
         started = time.perf_counter()
         everything = np.arange(len(self._order))

@@ -56,7 +56,7 @@ def flat_samples(
     lets go of them. Raises UserError where even the smallest projection exceeds the budget.
     """
     groups = _groups(taps, len(positions), budget_bytes)
-    meter = passes.Meter(len(groups) * len(positions), progress, "whole outputs of a sample")
+    meter = passes.Meter(len(groups) * len(positions), progress, "Whole outputs")
     for group in groups:
         with module_lock(model.module):
             placed = passes.place(model, device)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -106,17 +105,16 @@ def find_pace(
 
 
 class Meter:
-    """Counts images over all passes and reports them with the time left."""
+    """Counts images over all passes and reports how many there have been."""
 
     def __init__(self, total: int, progress: Progress, what: str) -> None:
         self._total, self._progress, self._what = total, progress, what
         self._done = 0
-        self._started = time.monotonic()
 
     def add(self, images: int) -> None:
         self._done += images
-        left = (time.monotonic() - self._started) * (self._total / self._done - 1)
-        self._progress(self._done, self._total, f"{self._what}, {left:.0f} s left")
+        count = f"{self._done:,} of {self._total:,} images"
+        self._progress(self._done, self._total, f"{self._what}, {count}")
 
 
 def run_pass(

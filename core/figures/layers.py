@@ -122,9 +122,14 @@ def nonzero_by_layer(
     which: Literal["activations", "all"] = "activations",
     selected: str | None = None,
 ) -> go.Figure:
-    """Share of non-zero activations by layer (%); open symbols where it is approximate."""
+    """Share of non-zero activations by layer (%); open symbols where it is approximate.
+
+    "activations": outputs of activation functions, and of blocks that end in one with exact zeros.
+    """
     measured = [layer.sparsity for layer in analysis.layers]
-    kept = [s if s is not None and (which == "all" or s.is_activation) else None for s in measured]
+    kept = [
+        s if s and (which == "all" or s.is_activation or s.relu_like) else None for s in measured
+    ]
     if not any(s is not None and s.nonzero_fraction.value is not None for s in kept):
         text = (
             "No layer here is an activation function."

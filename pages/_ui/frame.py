@@ -42,7 +42,7 @@ def begin() -> None:
     st.html(Path(__file__).with_name("style.css"))
     rules = f":root{{{_VARIABLES[mode]}}}"
     if present:
-        rules += "html{font-size:20px}"
+        rules += "html{font-size:20px}.st-key-metrics{grid-template-columns:repeat(3,1fr)}"
     st.html(f"<style>{rules}</style>")
 
 

@@ -159,4 +159,5 @@ def error_box(what: str, sentence: str) -> None:
 def _with_code(sentence: str) -> str:
     """A sentence from ``core`` as Markdown: file names as they are, the remedy's line as code."""
     parts = _CODE.split(sentence)
-    return "".join(f"`{part}`" if i % 2 else plain(part) for i, part in enumerate(parts))
+    shown = (f"`{part}`" if i % 2 else plain(part) for i, part in enumerate(parts))
+    return " ".join(filter(None, shown))
