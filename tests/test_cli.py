@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -126,3 +128,10 @@ def test_one_image_is_too_few_but_no_bug(tmp_path: Path) -> None:
     )  # fmt: skip
     tree = json.loads(out.read_text())
     assert tree["layers"][0]["intrinsic_dimension"]["twonn"]["value"] is None
+
+
+def test_a_closed_pipe_is_no_error() -> None:
+    command = f"{sys.executable} -m core identify {digits_checkpoint()} --json - | head -c 1"
+    done = subprocess.run(command, shell=True, capture_output=True, text=True, check=True)
+    assert done.stdout == "{"
+    assert done.stderr == ""
