@@ -10,7 +10,7 @@ from core.results import Estimate, IntrinsicDimension
 from pages._ui import frame
 from pages._ui.cards import Reading, card, figure_card
 from pages._ui.choices import choose, set_choice
-from pages._ui.view import View
+from pages._ui.view import View, choose_points
 
 ESTIMATORS = {
     "twonn": "TwoNN",
@@ -183,7 +183,7 @@ frame.needs(
     "The intrinsic dimension was not measured in this analysis.",
 )
 measured = [layer.dimension for layer in view.analysis.layers if layer.dimension is not None]
-scopes = ["all", *range(min(len(d.classes) for d in measured))]
+classes = min(len(d.classes) for d in measured)
 with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="bottom"):
     estimator = choose(
         "estimator",
@@ -193,20 +193,10 @@ with st.container(horizontal=True, horizontal_alignment="distribute", vertical_a
             st.segmented_control, "Estimator", required=True, format_func=ESTIMATORS.__getitem__
         ),
     )
-    scope = choose(
-        "class",
-        scopes,
-        "all",
-        partial(
-            st.selectbox,
-            "Points",
-            format_func=lambda k: "all classes" if k == "all" else view.class_names[k],
-            width=240,
-        ),
-    )
+    scope = choose_points(view, classes)
 by_layer(view, estimator, scope)
 of_layer(view, scope)
-if len(scopes) > 1:
+if classes > 0:
     large = frame.style("large")
     figure_card(
         "by_class",

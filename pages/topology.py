@@ -11,7 +11,7 @@ from core.text import plain
 from pages._ui import frame
 from pages._ui.cards import Reading, card, figure_card
 from pages._ui.choices import choose
-from pages._ui.view import View
+from pages._ui.view import View, choose_points
 
 SOURCE = "Naitzat, Zhitnikov and Lim, JMLR 2020; Fasy et al. 2014 (confidence)"
 BARS = {"rule": "significant", "peak": "all, at their peak"}
@@ -161,17 +161,7 @@ with st.container(horizontal=True, horizontal_alignment="distribute", vertical_a
                 st.segmented_control, "Bars by layer", required=True, format_func=BARS.__getitem__
             ),
         )
-    scope = choose(
-        "class",
-        ["all", *range(min(len(scoped.classes) for scoped in measured))],
-        "all",
-        partial(
-            st.selectbox,
-            "Points",
-            format_func=lambda k: "all classes" if k == "all" else view.class_names[k],
-            width=240,
-        ),
-    )
+    scope = choose_points(view, min(len(scoped.classes) for scoped in measured))
 by_layer(view, dimension, bars)
 st.subheader(f"At {plain(view.layer.name)}", anchor=False)
 scoped = view.layer.topology

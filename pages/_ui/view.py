@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
+from typing import Literal
+
+import streamlit as st
 
 from core.results import Analysis, ClassGeometry, LayerAnalysis, NeuralCollapse
+from pages._ui.choices import choose
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,3 +76,18 @@ def _per_class(view: View) -> str:
         return f"{len(view.class_names)} classes"
     low, high = int(geometry.counts.min()), int(geometry.counts.max())
     return f"{low} per class" if low == high else f"{low} to {high} per class"
+
+
+def choose_points(view: View, classes: int) -> Literal["all"] | int:
+    """The samples to look at: all of them, or one of the first ``classes`` classes."""
+    return choose(
+        "class",
+        ["all", *range(classes)],
+        "all",
+        partial(
+            st.selectbox,
+            "Points",
+            format_func=lambda k: "all classes" if k == "all" else view.class_names[k],
+            width=240,
+        ),
+    )
