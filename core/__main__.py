@@ -164,7 +164,7 @@ def _analyze(arguments: argparse.Namespace) -> None:
 
 def _measure(arguments: argparse.Namespace) -> None:
     from core import report
-    from core.analysis import measure
+    from core.feature_analysis import measure
 
     progress = _Progress()
     analysis = measure(Path(arguments.features), _settings(arguments), progress=progress)

@@ -11,6 +11,7 @@ from PIL import Image
 
 from core.results import Sample
 
+PICTURED = 800  # samples kept for pictures
 COLUMNS = 32
 MAX_TILE = 64
 QUALITY = 85

@@ -11,8 +11,9 @@ import torch
 from test_store import same
 
 from core import library, report, store
-from core.analysis import analyze, inspect, measure, run
+from core.analysis import analyze, inspect, run
 from core.errors import Cancelled, UserError
+from core.feature_analysis import measure
 from core.request import AnalysisRequest
 from core.results import Analysis, Settings
 from scripts.bundle import make
