@@ -7,10 +7,11 @@ Where the environment variable FEATURESCOPE_REQUIRE names what a test would be s
 from __future__ import annotations
 
 import os
-import shutil
 from pathlib import Path
 
 import pytest
+
+from scripts.server import chromium as find_chromium
 
 REPO = Path(__file__).resolve().parent.parent
 REQUIRED = os.environ.get("FEATURESCOPE_REQUIRE", "").split(",")
@@ -41,8 +42,7 @@ def test_data() -> Path:
 @pytest.fixture(scope="session")
 def chromium() -> str:
     """The path of the system's Chromium or Chrome."""
-    names = ("chromium", "chromium-browser", "google-chrome", "chrome")
-    found = next(filter(None, map(shutil.which, names)), "")
-    if not found:
+    found = find_chromium()
+    if found is None:
         missing("browser", "no Chromium found: install the package chromium")
-    return found
+    return str(found)
