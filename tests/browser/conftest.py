@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -10,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from playwright.sync_api import sync_playwright
 from runs import write_runs
 
-from scripts.server import chromium, complete, launch, serve
+from scripts.server import complete, launch, serve
 
 
 @dataclass(frozen=True)
@@ -22,15 +22,9 @@ class Server:
 
 
 @pytest.fixture(scope="session")
-def browser() -> Iterator[Any]:
-    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    path = chromium()
-    if path is None:
-        if "browser" in os.environ.get("FEATURESCOPE_REQUIRE", ""):
-            pytest.fail("the browser tests are required, but there is no Chromium")
-        pytest.skip("there is no Chromium; install it to run the browser tests")
-    with playwright.sync_playwright() as api:
-        launched = launch(api, path)
+def browser(chromium: str) -> Iterator[Any]:
+    with sync_playwright() as api:
+        launched = launch(api, chromium)
         yield launched
         launched.close()
 
