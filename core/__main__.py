@@ -53,6 +53,7 @@ def _parser() -> argparse.ArgumentParser:
 
     train = commands.add_parser("train", help="train a recipe into a run folder")
     train.add_argument("recipe")
+    train.add_argument("--data", help="instead of the recipe's; a fifth is held out for testing")
     train.add_argument("--epochs", type=_positive)
     train.add_argument("--seed", type=int, default=0)
     train.add_argument("--out", required=True, metavar="RUN_FOLDER")
@@ -205,6 +206,7 @@ def _train(arguments: argparse.Namespace) -> None:
     run = train(
         find_recipe(arguments.recipe),
         Path(arguments.out),
+        data=arguments.data,
         epochs=arguments.epochs,
         seed=arguments.seed,
         progress=progress,

@@ -13,6 +13,7 @@ from torch import nn
 
 from core.checkpoints.runs import DataEntry, Run
 from core.data.dataset import Dataset
+from core.data.digits import TEST_SHARE
 from core.data.loading import load_batch
 from core.data.opening import open_dataset
 from core.data.preprocessing import Preprocessing
@@ -27,18 +28,20 @@ def train(
     recipe: Recipe,
     out: Path,
     *,
+    data: str | None = None,
     epochs: int | None = None,
     seed: int = 0,
     progress: Progress = silent,
     cancelled: IsCancelled = never,
 ) -> Run:
     """Train ``recipe`` into the folder ``out``. The same seed gives the same numbers on the same
-    machine. UserError if ``out`` already holds a run."""
+    machine. ``data`` replaces the recipe's: a stratified fifth of it is held out for testing.
+    UserError if ``out`` already holds a run."""
     if (out / "run.json").exists():
         raise UserError(f"{out} already holds a run; give a new folder")
     epochs = recipe.epochs if epochs is None else epochs
     torch.manual_seed(seed)
-    train_set, test_set = open_dataset(recipe.train_data), open_dataset(recipe.test_data)
+    train_set, test_set = _splits(recipe, data, seed)
     height, width, channels = train_set.image(0).shape
     x, y = _tensors(train_set)
     x_test, y_test = _tensors(test_set)
@@ -57,7 +60,8 @@ def train(
     )
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, max(1, epochs))
     generator = torch.Generator().manual_seed(seed)
-    writer = RunWriter(_run(recipe, out, epochs, seed, train_set, test_set))
+    entries = _entries(recipe, data, train_set, test_set)
+    writer = RunWriter(_run(recipe, out, epochs, seed, entries))
     saved = set(checkpoint_epochs(epochs, recipe.checkpoints))
     started = time.perf_counter()
     for epoch in range(epochs + 1):
@@ -119,19 +123,37 @@ def _tensors(dataset: Dataset) -> tuple[torch.Tensor, torch.Tensor]:
     return torch.from_numpy(images), torch.from_numpy(dataset.labels)
 
 
-def _run(
-    recipe: Recipe, out: Path, epochs: int, seed: int, train_set: Dataset, test_set: Dataset
-) -> Run:
+def _splits(recipe: Recipe, data: str | None, seed: int) -> tuple[Dataset, Dataset]:
+    """Training and test set: the recipe's two data sets, or four fifths and a fifth of ``data``."""
+    if data is None:
+        return open_dataset(recipe.train_data), open_dataset(recipe.test_data)
+    whole = open_dataset(data)
+    held_out = whole.stratified(max(whole.classes, round(TEST_SHARE * len(whole))), seed)
+    rest = np.setdiff1d(np.arange(len(whole)), held_out)
+    if len(np.unique(whole.labels[rest])) < whole.classes:
+        raise UserError(f"{whole.name} has a class of one image; training needs 2 or more of each")
+    return whole.select(rest), whole.select(held_out)
+
+
+def _entries(
+    recipe: Recipe, data: str | None, train_set: Dataset, test_set: Dataset
+) -> tuple[DataEntry, ...]:
+    if data is not None:
+        return (DataEntry(data, train_set.name),)
+    return (
+        DataEntry(recipe.train_data, train_set.name),
+        DataEntry(recipe.test_data, test_set.name),
+    )
+
+
+def _run(recipe: Recipe, out: Path, epochs: int, seed: int, data: tuple[DataEntry, ...]) -> Run:
     return Run(
         id=out.name,
         folder=out,
         title=recipe.title,
         group="Trained here",
         checkpoints=(),
-        data=(
-            DataEntry(recipe.train_data, train_set.name),
-            DataEntry(recipe.test_data, test_set.name),
-        ),
+        data=data,
         source=f"trained by the recipe {recipe.name} with seed {seed}",
         recipe=recipe.name,
         settings={**asdict(recipe), "epochs": epochs},

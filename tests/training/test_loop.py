@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -33,6 +34,19 @@ def test_a_run_folder_opens_and_describes_itself(tmp_path: Path) -> None:
     checkpoint = open_checkpoint(run.checkpoint_path(2))
     assert checkpoint.metadata["architecture"] == "mlp"
     assert int(checkpoint.metadata["epoch"]) == 2
+
+
+def test_other_data_is_split_and_trained_on(tmp_path: Path) -> None:
+    x = np.zeros((20, 4, 4), dtype=np.uint8)
+    x[10:] = 255
+    np.savez(tmp_path / "x.npz", X=x, y=np.repeat([0, 1], 10))
+    data = str(tmp_path / "x.npz")
+    run = train(RECIPES["digits-mlp"], tmp_path / "a", data=data, epochs=60)
+    assert run.history["test_accuracy"][-1] == 1.0
+    assert run.data[0].id == data
+    np.savez(tmp_path / "x.npz", X=x, y=[0] * 19 + [1])
+    with pytest.raises(UserError, match="one image"):
+        train(RECIPES["digits-mlp"], tmp_path / "b", data=data, epochs=3)
 
 
 def test_a_folder_that_holds_a_run_is_left_alone(tmp_path: Path) -> None:
