@@ -10,7 +10,7 @@ from typing import Any
 import streamlit as st
 
 from core import jobs
-from core.jobs import Job, JobStatus
+from core.jobs import Job, JobStatus, Limits
 from core.text import plain
 from pages._ui.choices import drop, notice, recall
 
@@ -18,6 +18,7 @@ POLL_SECONDS = 0.3
 FORECAST = "Forecast"
 STEPS = ("Open the checkpoint", "Extract features", "Collapse, dimension, topology")
 _CODE = re.compile(r"(torch\.save\([^`]*\)|(?<=\s)--[\w-]+(?: [A-Z][\w.:]*)?)")
+LIMITS = {"core.analysis:inspect": Limits(wall_seconds=120), "core.analysis:run": Limits()}
 FINISHED = ("done", "failed", "cancelled")
 
 
@@ -41,7 +42,7 @@ def submit(function: str, request: Any, folder: tempfile.TemporaryDirectory[str]
         job = jobs.get(job_id)
         if job is None or job.status().state in FINISHED:
             held.pop(job_id, None)
-    job = jobs.submit(function, request, owner=owner())
+    job = jobs.submit(function, request, limits=LIMITS[function], owner=owner())
     held[job.id] = folder
     return job
 
