@@ -19,6 +19,9 @@ from core.metrics.sparsity import EXACT_ZERO_ACTIVATIONS, SMOOTH_ACTIVATIONS
 
 _CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 _WEIGHTED = (nn.Linear, *_CONVOLUTIONS)
+_NORMS = (nn.modules.batchnorm._NormBase, nn.LayerNorm, nn.GroupNorm)
+_LAYERS = (*_WEIGHTED, *_NORMS)
+_CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -349,34 +352,43 @@ def _functional_stem(traced: Trace, block: Call, weighted: str) -> list[Tap]:
 def _block_paths(traced: Trace) -> set[str]:
     """The outermost modules with children (or with weights of their own) that are no mere wrapper.
 
-    A wrapper is a plain Sequential, or a module whose class occurs once while some class of
-    modules inside it repeats (a transformer's encoder around its layers).
+    A wrapper is a plain Sequential, a module around the classifier, or a module whose class occurs
+    once and that holds all modules of some repeated class (a transformer's encoder around its
+    layers). A single block is looked into: a network is not one layer.
     """
     called = {c.path for c in traced.calls}
-    inner = {
-        path: m
-        for path, m in traced.modules.items()
-        if path in called and (any(True for _ in m.children()) or _is_custom_layer(m))
-    }
+    inner = {path: m for path, m in traced.modules.items() if path in called and _has_inside(m)}
     classes = Counter(type(m) for m in inner.values())
+    classifier = traced.classifier.path if traced.classifier is not None else ""
 
     def is_wrapper(path: str, m: nn.Module) -> bool:
-        if type(m) in (nn.Sequential, nn.ModuleList, nn.ModuleDict):
+        if type(m) in _CONTAINERS or classifier.startswith(f"{path}."):
             return True
         inside = Counter(type(n) for p, n in inner.items() if p.startswith(f"{path}."))
-        repeated = any(count > 1 for kind, count in inside.items() if kind is not nn.Sequential)
-        return classes[type(m)] == 1 and repeated
+        return classes[type(m)] == 1 and any(
+            count > 1 and count == classes[kind]
+            for kind, count in inside.items()
+            if kind not in _CONTAINERS
+        )
 
-    blocks: set[str] = set()
-    for path, m in inner.items():  # parents come before their children
-        if any(path.startswith(f"{b}.") for b in blocks) or is_wrapper(path, m):
-            continue
-        blocks.add(path)
-    return blocks
+    def outermost(opened: set[str]) -> set[str]:
+        blocks: set[str] = set()
+        for path, m in inner.items():  # parents come before their children
+            covered = any(path.startswith(f"{b}.") for b in blocks)
+            if not covered and path not in opened and not is_wrapper(path, m):
+                blocks.add(path)
+        return blocks
+
+    blocks = outermost(set())
+    return outermost(blocks) if len(blocks) == 1 else blocks
 
 
-def _is_custom_layer(m: nn.Module) -> bool:
-    return not type(m).__module__.startswith("torch.nn") and any(True for _ in m.parameters())
+def _has_inside(m: nn.Module) -> bool:
+    """Whether a module may be a block: it has children, or is a layer of the user's own."""
+    if isinstance(m, _LAYERS):  # subclasses, too: a norm with its activation is no block
+        return False
+    own = not type(m).__module__.startswith("torch.nn") and any(True for _ in m.parameters())
+    return own or any(True for _ in m.children())
 
 
 def _finish(traced: Trace, taps: list[Tap], ends: bool = True) -> tuple[Tap, ...]:
@@ -405,7 +417,7 @@ def _rank(tap: Tap, order: dict[tuple[str, int], int]) -> float:
 def _penultimate_tap(traced: Trace, classifier: Classifier) -> Tap:
     same = next((c for c in traced.calls if c.equals == "flat"), None)
     if same is not None:
-        return _tap(same, traced)
+        return _tap(same, traced, _short(same.path))
     relations = {c.equals for c in traced.calls}
     name, kind = (
         ("class token", "ClassToken")

@@ -95,3 +95,67 @@ def test_vision_transformer_reads_the_class_token() -> None:
     ]  # fmt: skip
     assert all(t.class_token for t in taps[1:4])
     assert penultimate_index(taps, traced) == 4
+
+
+class _NormAct(nn.BatchNorm2d):
+    """A batch norm with its activation inside, as timm has it."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__(width)
+        self.act = nn.ReLU()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.act(super().forward(x))
+
+
+class _Head(nn.Module):
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.pool = nn.AdaptiveAvgPool2d(1)
+        self.fc = nn.Linear(width, 5)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.fc(self.pool(x).flatten(1))
+
+
+class _Encoder(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv1, self.norm1 = nn.Conv2d(3, 4, 3), _NormAct(4)
+        self.conv2, self.norm2 = nn.Conv2d(4, 6, 3), _NormAct(6)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.norm2(self.conv2(self.norm1(self.conv1(x))))
+
+
+class _Student(nn.Module):
+    """One encoder and a head: the encoder is looked into, the head adds no second output."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.encoder, self.head = _Encoder(), _Head(6)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.head(self.encoder(x))
+
+
+class _Wrapped(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.net = _Student()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.net(x)
+
+
+@pytest.mark.parametrize("network", [_Student, _Wrapped])
+def test_a_single_block_is_looked_into(network: type[nn.Module]) -> None:
+    traced = trace(network().eval(), torch.randn(2, 3, 12, 12))
+    assert [t.name for t in select(traced)] == ["input", "conv1", "conv2", "pool", "logits"]
+
+
+def test_blocks_that_occur_once_stay_whole() -> None:
+    network = torchvision.models.inception_v3(num_classes=4, init_weights=False).eval()
+    names = [t.name for t in select(trace(network, torch.randn(2, 3, 299, 299)))]
+    assert {"Mixed_5b", "Mixed_6a", "Mixed_7a", "Mixed_7c"} <= set(names)
+    assert len(names) == 19
