@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 
-_SPECIAL = re.compile(r"([\\`*_{}\[\]<>()#+!|$~:])")
+_SPECIAL = re.compile(r"([\\`*_{}\[\]<>()#+!|$~:&])")
+_SHORTCODE = re.compile(r":(?=[\w/+-]+:)")
 
 
 def plain(text: str) -> str:
     """``text`` so that Markdown shows it as it is: names of files and classes are not markup."""
-    return _SPECIAL.sub(r"\\\1", " ".join(text.split()))
+    # Streamlit looks for :icon: after Markdown has taken the backslashes away
+    return _SPECIAL.sub(r"\\\1", _SHORTCODE.sub(":\u2060", " ".join(text.split())))

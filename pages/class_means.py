@@ -5,7 +5,7 @@ from functools import partial
 import pandas as pd
 import streamlit as st
 
-from core.figures import means
+from core.figures import means, projections
 from core.figures.theme import number
 from core.metrics import geometry
 from core.results import ClassGeometry
@@ -151,6 +151,19 @@ def collapse_table(view: View) -> None:
 
 def around(view: View) -> None:
     large = frame.style("large")
+    if len(view.class_names) == 2 and view.layer.projection and view.analysis.sample:
+        figure_card(
+            "means_pca",
+            "Class means among the samples",
+            projections.pca(view.layer, view.analysis.sample, view.class_names, large),
+            large,
+            Reading(
+                "Two centred class means lie on one line, so there is nothing to turn. These are "
+                "the two directions of largest variance of the samples."
+            ),
+            alt="Scatter of the samples in two principal components, with both class means.",
+        )
+        return
     figure_card(
         "means_3d",
         "Class means in 3-D",

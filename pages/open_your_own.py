@@ -77,14 +77,14 @@ def recognised(request: AnalysisRequest, found: CheckpointSummary) -> AnalysisRe
     facts = [f"{found.parameters:,} parameters", found.format]
     facts += [f"{key} {shown(value)}" for key, value in list(found.metadata.items())[:4]]
     st.caption(plain(" · ".join(facts)))
-    for warning in found.warnings:
-        st.caption(plain(warning))
     if found.architecture is None:
         st.markdown(
             "No known network has these tensors. Analyse shows what the weights alone tell, and "
             "what gives the rest: your own constructor, or a feature file."
         )
         return replace(request, settings=Settings(architecture="weights"))
+    for warning in found.warnings:
+        st.caption(plain(warning))
     return replace(request, settings=corrections(found.candidates))
 
 
@@ -140,6 +140,9 @@ def data_step(request: AnalysisRequest | None) -> AnalysisRequest | None:
     if request is not None and is_feature_file(Path(request.checkpoint)):
         st.caption("The feature file brings its own labels; no images are needed.")
         return request
+    if request is not None and request.settings.architecture == "weights":
+        st.caption("The weights are all that can be read here; no images are needed.")
+        return request
     source = choose(
         "source",
         list(DATA),
@@ -161,7 +164,7 @@ def data_step(request: AnalysisRequest | None) -> AnalysisRequest | None:
         data = source
     if request is None:
         return None
-    if source == "weights" or request.settings.architecture == "weights":
+    if source == "weights":
         return replace(request, settings=replace(request.settings, architecture="weights"))
     return replace(request, data=data, data_name=name)
 
@@ -188,8 +191,14 @@ def analyse_step(request: AnalysisRequest | None) -> None:
         if st.button("Cancel", disabled=not running) and job is not None:
             job.cancel()
     if start and request is not None:
-        keep("job", jobs.submit("core.analysis:run", request, upload.session_folder()).id)
+        keep("job", jobs.analyse(request).id)
         st.rerun()
+
+
+def outdated(job: Job | None, request: AnalysisRequest | None) -> bool:
+    """True for an analysis that ended without a result, once other files or settings are there."""
+    ended = job is not None and job.status().state in jobs.FINISHED
+    return ended and request is not None and job.args[0] != request
 
 
 frame.guard(__file__)
@@ -197,7 +206,8 @@ warm()
 job = jobs.following()
 if job is not None and job.status().state == "done":
     drop("job")
-    open_analysis(job.status().result)
+    own = job.owner == jobs.owner()
+    open_analysis(job.status().result, job.args[0] if own else None)
 frame.title(
     "Look inside your own network",
     line="A checkpoint (.pt, .pth, .th, .ckpt, .safetensors) or a feature file (.npz). "
@@ -210,4 +220,4 @@ with left, st.container(border=True, key="card_steps"):
     analyse_step(request)
 with right, st.container(border=True, key="card_progress"):
     st.header("Progress", anchor=False)
-    jobs.follow(job)
+    jobs.follow(None if outdated(job, request) else job)

@@ -1,6 +1,7 @@
 """Overview: what this network is, its headline numbers, and five small figures."""
 
 import json
+from dataclasses import replace
 from functools import partial
 
 import streamlit as st
@@ -9,11 +10,14 @@ from core import reading, report
 from core.figures import dimension, means, projections, topology, weights
 from core.figures.theme import number
 from core.metrics import geometry
+from core.request import AnalysisRequest
+from core.results import CheckpointSummary
 from core.text import plain
-from pages._ui import frame
+from pages._ui import frame, jobs
 from pages._ui.cards import Reading, card, figure_card
 from pages._ui.choices import link
 from pages._ui.metrics import headline_row
+from pages._ui.sidebar import request_of
 from pages._ui.view import View
 
 MATCHES = {
@@ -151,13 +155,14 @@ def pca_card(view: View) -> None:
 
 
 def show_layers(view: View) -> None:
-    """Headline numbers, then the cards three in a row."""
+    """Headline numbers, then six cards three in a row, or four cards two in a row."""
     headline_row(view)
     cards = [pca_card, dimension_card, betti_card, reading_card]
     if view.geometry is not None and len(view.class_names) > 1:
         cards = [partial(cosines_card, of="means"), partial(angles_card, of="means"), *cards]
-    for start in range(0, len(cards), 3):
-        for column, draw in zip(st.columns(3), cards[start : start + 3], strict=False):
+    width = 3 if len(cards) == 6 else 2
+    for start in range(0, len(cards), width):
+        for column, draw in zip(st.columns(width), cards[start : start + width], strict=True):
             with column:
                 draw(view)
 
@@ -207,8 +212,8 @@ def rest_card(view: View) -> None:
                 "constructor.\n"
                 "2. Whoever starts this server names a folder of model files "
                 "(`FEATURESCOPE_MODELS`).\n"
-                "3. Run the helper in `docs/` beside your model; it writes a feature file (`.npz`) "
-                "to open here."
+                "3. Run `docs/save_features.py` beside your model; it writes a feature file "
+                "(`.npz`) to open here."
             )
         else:
             st.markdown("The network is known, but there was no data. Open it again with images.")
@@ -221,8 +226,7 @@ def fits_card(view: View) -> None:
     found = view.analysis.checkpoint
     about = Reading(
         "The tensors fit all of these: preprocessing leaves no trace in a checkpoint. They are "
-        "ranked by accuracy on the first images of every class. Choose another one under "
-        "**Network and preprocessing** when you open the file."
+        "ranked by accuracy on some images of every class."
     )
     rows = [
         f"| {plain(candidate.architecture)} | {plain(candidate.preprocessing)} "
@@ -233,11 +237,29 @@ def fits_card(view: View) -> None:
     with card("fits", "Networks that fit this checkpoint", about):
         # Markdown, not st.table: that would import pandas for the first page of a server
         st.markdown("\n".join(["| Network | Preprocessing | Accuracy | |", "|-|-|-|-|", *rows]))
+        if (request := request_of(link().get("run"))) is not None:
+            analyse_as_another(request, found)
+        else:
+            st.caption(
+                "To analyse it as another one, open the file under **Open your own** and choose "
+                "that one under **Network and preprocessing**."
+            )
+
+
+def analyse_as_another(request: AnalysisRequest, found: CheckpointSummary) -> None:
+    """Choose another of the networks that fit, and analyse the same files as that one."""
+    others = [c.architecture for c in found.candidates if c.architecture != found.architecture]
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        chosen = st.selectbox("Another one that fits", others, key="another", width=320)
+        if st.button("Analyse again", icon=":material/refresh:"):
+            settings = replace(request.settings, architecture=chosen)
+            job = jobs.analyse(replace(request, settings=settings))
+            st.switch_page("pages/open_your_own.py", query_params={"job": job.id})
 
 
 view = frame.view(__file__)
 analysis = view.analysis
-if analysis.checkpoint.format == "feature file":
+if view.of_features:
     badges = [("feature file", "green")]
 else:
     badges = [MATCHES.get(analysis.checkpoint.match, MATCHES["none"])]

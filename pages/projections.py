@@ -1,4 +1,4 @@
-"""Projections: the features of a layer in two or three dimensions, and the image behind a point."""
+"""Projections: a layer in two or three dimensions; the sample behind a point."""
 
 from functools import partial
 
@@ -97,19 +97,19 @@ def picked_row(view: View, selection: object) -> int | None:
 
 def picked_card(view: View, row: int | None) -> None:
     sample = view.analysis.sample
-    about = Reading("Click a point in the figure beside to see the image it stands for.")
-    with card("picked", "The image behind a point", about):
+    about = Reading("Click a point in the figure beside to see the sample it stands for.")
+    with card("picked", "The sample behind a point", about):
         if row is None or not 0 <= row < len(sample.ids):
-            st.caption("Click a point to see its image.")
+            st.caption(f"Click a point to see its {'class' if view.of_features else 'image'}.")
             return
         image = tile(sample, row)
         names = view.class_names
         label = names[int(sample.labels[row])]
         if image is None:
-            st.caption("This file holds features only, so there is no image.")
+            st.caption("No image was kept of this sample.")
         else:
             st.image(image, width=160, alt=f"Sample {int(sample.ids[row])}, {label}")
-        st.markdown(f"**{plain(label)}**, image {int(sample.ids[row])}")
+        st.markdown(f"**{plain(label)}**, sample {int(sample.ids[row])}")
         if sample.predictions is not None:
             guess = int(sample.predictions[row])
             right = guess == int(sample.labels[row])

@@ -11,8 +11,10 @@ import streamlit as st
 
 from core import jobs
 from core.jobs import Job, JobStatus, Limits
+from core.request import AnalysisRequest
 from core.text import plain
 from pages._ui.choices import drop, notice, recall
+from pages._ui.upload import session_folder
 
 POLL_SECONDS = 0.3
 FORECAST = "Forecast"
@@ -45,6 +47,11 @@ def submit(function: str, request: Any, folder: tempfile.TemporaryDirectory[str]
     job = jobs.submit(function, request, limits=LIMITS[function], owner=owner())
     held[job.id] = folder
     return job
+
+
+def analyse(request: AnalysisRequest) -> Job:
+    """Queue an analysis of this session's files."""
+    return submit("core.analysis:run", request, session_folder())
 
 
 def following() -> Job | None:

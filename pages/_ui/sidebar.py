@@ -8,6 +8,7 @@ import streamlit as st
 
 from core import library
 from core.errors import UserError
+from core.request import AnalysisRequest
 from core.results import Analysis, LayerAnalysis
 from pages._ui.choices import choose, drop, keep
 from pages._ui.view import View
@@ -33,10 +34,24 @@ def own_analyses() -> dict[str, str]:
     return st.session_state.setdefault("_own_analyses", {})
 
 
-def open_analysis(run: str) -> None:
-    """List an analysis of this session's own and go to its Overview."""
+def open_analysis(run: str, request: AnalysisRequest | None) -> None:
+    """List an analysis of this session's own and go to its Overview.
+
+    ``request`` made it; None where the files are another session's.
+    """
     own_analyses()[run] = _title(run)
+    if request is not None:
+        _requests()[run] = request
     st.switch_page("pages/overview.py", query_params={"run": run})
+
+
+def request_of(run: str | None) -> AnalysisRequest | None:
+    """What this session asked for to get this analysis; None where it did not make it."""
+    return _requests().get(run)
+
+
+def _requests() -> dict[str | None, AnalysisRequest]:
+    return st.session_state.setdefault("_requests", {})
 
 
 def _title(run: str) -> str:

@@ -29,6 +29,11 @@ class View:
         return tuple(f"row {k}" for k in range(0 if rows is None else len(rows.counts)))
 
     @property
+    def of_features(self) -> bool:
+        """True where the file brought features, so that there are no images."""
+        return self.analysis.checkpoint.format == "feature file"
+
+    @property
     def is_penultimate(self) -> bool:
         """True where the chosen layer is the input of the classifier."""
         penultimate = self.analysis.penultimate
@@ -62,7 +67,8 @@ class View:
         if self.analysis.checkpoint.parameters:
             parts.append(f"{self.analysis.checkpoint.parameters:,} parameters")
         if (data := self.analysis.data) is not None:
-            parts.append(f"{data.name}, {data.images:,} images, {_per_class(self)}")
+            what = "samples" if self.of_features else "images"
+            parts.append(f"{data.name}, {data.images:,} {what}, {_per_class(self)}")
         if self.layer is not None:
             parts.append(f"features: {self.layer.name}, {self.layer.dim:,} dimensions")
         if self.epoch is not None:
@@ -74,6 +80,8 @@ def _per_class(view: View) -> str:
     geometry = view.geometry
     if geometry is None or len(geometry.counts) == 0:
         return f"{len(view.class_names)} classes"
+    if len(geometry.counts) == 1:
+        return "one class"
     low, high = int(geometry.counts.min()), int(geometry.counts.max())
     return f"{low} per class" if low == high else f"{low} to {high} per class"
 
