@@ -95,6 +95,7 @@ def _analyze_model(
             model,
             dataset,
             settings,
+            pace=cost.pace,
             progress=stages.report("features"),
             cancelled=stages.cancelled,
         )

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import dataclass
 
 import numpy as np
 
 from core.data.dataset import Dataset
+from core.features.devices import Pace
 from core.features.extract import SAMPLE
 from core.features.flat import BUDGET_BYTES
 from core.features.forecast import forecast as forecast_extraction
@@ -29,6 +31,7 @@ class AnalysisForecast:
 
     seconds: float
     memory_bytes: int
+    pace: Pace
 
     def describe(self) -> str:
         """In words, for progress."""
@@ -43,12 +46,18 @@ def forecast(model: ModelLike, dataset: Dataset, settings: Settings) -> Analysis
     samples = min(len(dataset), SAMPLE)
     slowness = REFERENCE_FLOPS / _flops()
     widths = [min(width, BUDGET_BYTES // (4 * samples)) for width in extraction.flat_dims]
+    passes = 0
+    if {"dimension", "topology"} & set(settings.metrics) and settings.features != "pooled":
+        passes = math.ceil(4 * samples * sum(widths) / BUDGET_BYTES)
     measuring = sum(measuring_seconds(w, samples, dataset.classes, settings) for w in widths)
     return AnalysisForecast(
-        seconds=extraction.seconds + slowness * measuring,
+        seconds=extraction.seconds
+        + passes * samples * extraction.pace.seconds_per_image
+        + slowness * measuring,
         memory_bytes=extraction.memory_bytes
         + min(BUDGET_BYTES, 4 * samples * sum(widths))
         + 12 * samples**2,
+        pace=extraction.pace,
     )
 
 

@@ -8,6 +8,7 @@ from test_analysis import digits_checkpoint
 from core.analysis import analyze
 from core.checkpoints import open_checkpoint
 from core.data.opening import open_dataset
+from core.features.devices import Pace
 from core.forecasting import AnalysisForecast, forecast, measuring_seconds
 from core.models.building import build
 from core.request import AnalysisRequest
@@ -38,4 +39,4 @@ def test_the_forecast_is_of_the_order_of_the_analysis() -> None:
     ("seconds", "text"), [(4.2, "about 4 s and 0.5 GB"), (600, "about 10 min and 0.5 GB")]
 )
 def test_a_forecast_in_words(seconds: float, text: str) -> None:
-    assert AnalysisForecast(seconds, 500_000_000).describe() == text
+    assert AnalysisForecast(seconds, 500_000_000, Pace(32, 1, 0.01)).describe() == text

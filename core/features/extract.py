@@ -111,6 +111,7 @@ def extract(
     dataset: Dataset,
     settings: Settings,
     *,
+    pace: devices.Pace | None = None,
     progress: Progress = silent,
     cancelled: IsCancelled = never,
 ) -> Features:
@@ -118,8 +119,9 @@ def extract(
 
     Used of ``settings``: layers, features ("flat": statistics of whole outputs), metrics (sparsity
     is left out if not among them), batch_size, device, seed. The caller has already selected
-    ``max_images``. One extraction per module instance runs at a time. Raises UserError and
-    Cancelled; the hooks are gone in every case.
+    ``max_images``. ``pace`` comes from a forecast; None: found by trying. One extraction per
+    module instance runs at a time. Raises UserError and Cancelled; the hooks are gone in every
+    case.
     """
     with module_lock(model.module):
         started = time.perf_counter()
@@ -127,7 +129,7 @@ def extract(
         traced = passes.probe(placed, dataset)
         taps = select(traced, settings.layers)
         _check_means(taps, dataset.classes, settings.features == "flat")
-        pace = try_pace(placed, dataset, taps, settings)
+        pace = pace or try_pace(placed, dataset, taps, settings)
         seconds = {"trial": time.perf_counter() - started}
         while True:
             try:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from core.data.dataset import Dataset
 from core.features import extract as extraction
 from core.features import passes
+from core.features.devices import Pace
 from core.features.hooks import module_lock
 from core.features.passes import ModelLike
 from core.features.taps import select
@@ -20,12 +21,9 @@ class Forecast:
 
     seconds: float
     memory_bytes: int  # on top of the model: kept features, statistics and one batch
-    seconds_per_image: float  # one look
     looks: int  # times that the images go through the model
     flat_dims: tuple[int, ...]  # of the outputs of the layers
-    batch_size: int
-    threads: int
-    device: str
+    pace: Pace  # found by trying: hand it to ``extract``, which then need not try again
 
 
 def forecast(model: ModelLike, dataset: Dataset, settings: Settings) -> Forecast:
@@ -45,10 +43,7 @@ def forecast(model: ModelLike, dataset: Dataset, settings: Settings) -> Forecast
     return Forecast(
         seconds=pace.seconds_per_image * (len(dataset) + (looks - 1) * again),
         memory_bytes=extraction.memory_bytes(taps, dataset, settings, pace.batch_size),
-        seconds_per_image=pace.seconds_per_image,
         looks=looks,
         flat_dims=tuple(math.prod(tap.shape) for tap in taps),
-        batch_size=pace.batch_size,
-        threads=pace.threads,
-        device=placed.device.type,
+        pace=pace,
     )

@@ -17,6 +17,7 @@ from core.metrics.neighbours import (
     nearest,
     nearest_in,
 )
+from core.metrics.scopes import by_scope
 from core.results import Decimation, Estimate, IntrinsicDimension, Scoped
 
 MINIMUM = 10  # distinct points below which no nonlinear estimate is given
@@ -169,25 +170,20 @@ def dimensions(
 
     Up to ``FULL_LIMIT`` points one matrix of distances (made here unless given) serves all.
     """
-    if distances is None and len(points) <= FULL_LIMIT and np.isfinite(points).all():
-        distances = distance_matrix(points)
 
-    def measure(rows: np.ndarray) -> IntrinsicDimension:
+    def measure(cloud: np.ndarray, near: np.ndarray | None) -> IntrinsicDimension:
         return intrinsic_dimension(
-            points[rows],
+            cloud,
             k=k,
             seed=seed,
             subsets=subsets,
-            distances=None if distances is None else distances[np.ix_(rows, rows)],
+            distances=near,
             decimation=decimation,
             projected=projected,
             ambient=ambient,
         )
 
-    return Scoped(
-        measure(np.arange(len(points))),
-        tuple(measure(np.flatnonzero(labels == label)) for label in range(classes)),
-    )
+    return by_scope(measure, points, labels, classes, distances)
 
 
 def _why_undefined(points: int, distinct_points: int, finite: bool) -> str | None:

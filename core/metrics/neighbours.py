@@ -26,7 +26,8 @@ class Neighbours:
 
 def distinct(points: np.ndarray) -> np.ndarray:
     """Rows (ascending) that equal no earlier row, (m,)."""
-    seen = {hash(row.tobytes()): i for i, row in reversed(list(enumerate(points + 0.0)))}
+    # adding 0 makes -0.0 and 0.0 the same bytes
+    seen = {hash((points[i] + 0.0).tobytes()): i for i in reversed(range(len(points)))}
     return np.array(sorted(seen.values()), dtype=np.intp)
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from core.errors import UserError
 from core.metrics.neighbours import FULL_LIMIT, distance_matrix
 from core.metrics.persistence import best_scale, betti_at, net
+from core.metrics.scopes import by_scope
 from core.results import Scoped, Topology
 
 MINIMUM = 4  # distinct points below which nothing is computed
@@ -104,24 +105,19 @@ def topologies(
 
     Up to ``FULL_LIMIT`` points one matrix of distances (made here unless given) serves all.
     """
-    if distances is None and len(points) <= FULL_LIMIT and np.isfinite(points).all():
-        distances = distance_matrix(points)
 
-    def measure(rows: np.ndarray) -> Topology:
+    def measure(cloud: np.ndarray, near: np.ndarray | None) -> Topology:
         return topology(
-            points[rows],
+            cloud,
             max_dim=max_dim,
             landmarks=landmarks,
             seed=seed,
             rule=rule,
             scale=scale,
-            distances=None if distances is None else distances[np.ix_(rows, rows)],
+            distances=near,
         )
 
-    return Scoped(
-        measure(np.arange(len(points))),
-        tuple(measure(np.flatnonzero(labels == label)) for label in range(classes)),
-    )
+    return by_scope(measure, points, labels, classes, distances)
 
 
 def farthest_points(
