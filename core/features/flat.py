@@ -69,8 +69,9 @@ def flat_samples(
                 positions,
                 devices.Pace(batch_size, threads, 0.0),
                 [well.update for well in wells],
-                finished=lambda rows, output: meter.add(rows.stop - rows.start),
+                finished=lambda rows, _: meter.add(rows.stop - rows.start),
                 cancelled=cancelled,
+                whole=False,
             )
         for i in group:
             well = wells.pop(0)

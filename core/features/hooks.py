@@ -22,6 +22,10 @@ _locks: weakref.WeakKeyDictionary[nn.Module, threading.RLock] = weakref.WeakKeyD
 _locks_guard = threading.Lock()
 
 
+class _AllRead(Exception):
+    """Raised inside a forward pass once every tap was read."""
+
+
 def module_lock(module: nn.Module) -> threading.RLock:
     """The lock of this module instance: threads that hook one module would see each other's
     activations, so one extraction per instance runs at a time."""
@@ -44,6 +48,7 @@ class TappedModel:
         self._handles: list[Any] = []
         self._counts: Counter[tuple[str, str]] = Counter()
         self._sink: Sink | None = None
+        self._left: int | None = None  # taps to be read before the pass may end
 
     def __enter__(self) -> TappedModel:
         self._lock.acquire()
@@ -76,11 +81,28 @@ class TappedModel:
         finally:
             self._sink = None
 
+    def read(self, x: Tensor, sink: Sink) -> None:
+        """As a call, without the output: the forward pass ends with the last tap."""
+        self._left = len(self._taps)
+        try:
+            self(x, sink)
+        except _AllRead:
+            pass
+        finally:
+            self._left = None
+
     def _hand_ends(self, site: str, x: Tensor) -> None:
+        ends = [i for i, tap in enumerate(self._taps) if not tap.path and tap.site == site]
+        self._hand(ends, x)
+
+    def _hand(self, indices: Sequence[int], x: Tensor) -> None:
         assert self._sink is not None
-        for i, tap in enumerate(self._taps):
-            if not tap.path and tap.site == site:
-                self._sink(i, x)
+        for i in indices:
+            self._sink(i, x)
+        if self._left is not None:
+            self._left -= len(indices)
+            if self._left == 0:
+                raise _AllRead
 
     def _register(self) -> None:
         modules = dict(self._module.named_modules())
@@ -103,8 +125,7 @@ class TappedModel:
                 return
             tensor = first_tensor(args if key[1] == "input" else output)
             if tensor is not None:
-                for i in indices:
-                    self._sink(i, tensor)
+                self._hand(indices, tensor)
 
         return hook
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -125,19 +125,22 @@ def run_pass(
     pace: devices.Pace,
     readers: Sequence[Reader],
     *,
-    finished: Callable[[slice, Tensor], None],
+    finished: Callable[[slice, Any], None],
     cancelled: IsCancelled,
+    whole: bool = True,
 ) -> None:
     """Run the images at ``positions`` through the model; every batch of a tap goes to its reader.
 
-    ``finished(rows, output)`` follows each batch. Raises Cancelled between batches.
+    ``finished(rows, output)`` follows each batch. Not ``whole``: passes end with the last tap, and
+    output is None. Raises Cancelled between batches.
     """
     with TappedModel(placed.model.module, taps) as tapped, devices.torch_threads(pace.threads):
         for rows, batch in _batches(
             dataset, positions, placed.model.preprocessing, pace.batch_size
         ):
             check(cancelled)
-            output = tapped(placed.tensor(batch), _at(rows, readers))
+            x, sink = placed.tensor(batch), _at(rows, readers)
+            output = tapped(x, sink) if whole else tapped.read(x, sink)  # type: ignore[func-returns-value]
             finished(rows, output)
 
 

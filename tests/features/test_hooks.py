@@ -80,3 +80,30 @@ def test_threads_on_one_module_see_only_their_own_activations() -> None:
     for thread in threads:
         thread.join()
     assert dict(foreign) == {1.0: 0, 2.0: 0}
+
+
+def test_a_reading_pass_ends_with_the_last_tap() -> None:
+    ran: list[str] = []
+
+    class Noisy(nn.Module):
+        def __init__(self, name: str) -> None:
+            super().__init__()
+            self.name = name
+            self.weight = nn.Parameter(torch.ones(1))
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            ran.append(self.name)
+            return x * self.weight
+
+    model = nn.Sequential(Noisy("a"), Noisy("b"), Noisy("c"), nn.Flatten(), nn.Linear(12, 3)).eval()
+    x = torch.randn(2, 3, 2, 2)
+    taps = select(trace(model, x), "0,1")[:2]
+    assert [t.path for t in taps] == ["0", "1"]
+    ran.clear()
+    seen: list[int] = []
+    with TappedModel(model, taps) as run:
+        run.read(x, lambda i, _: seen.append(i))
+        assert (seen, ran) == ([0, 1], ["a", "b"])
+        ran.clear()
+        assert run(x, lambda i, _: None).shape == (2, 3)
+        assert ran == ["a", "b", "c"]
