@@ -68,7 +68,9 @@ def write() -> None:
 
 def recall(key: str) -> str | None:
     """What the URL says of a value that no widget chooses, or what it was in this session."""
-    asked = st.query_params.get(key) or _kept().get(key)
+    asked = st.query_params.get(key)
+    if asked is None or asked == _written().get(key):
+        asked = _kept().get(key)
     return None if asked is None else keep(key, str(asked))
 
 

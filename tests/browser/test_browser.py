@@ -120,3 +120,21 @@ def test_a_checkpoint_and_a_zip_lead_to_their_overview(
     page.locator("h1", has_text="resnet56-4bfd9763.th").wait_for()
     complete(page)
     assert page.locator('[data-testid="stPlotlyChart"] .main-svg').count() >= 5
+
+
+def test_the_next_analysis_is_followed_after_one_that_failed(
+    open_page: OpenPage, tmp_path: Path
+) -> None:
+    bad = tmp_path / "broken.zip"
+    bad.write_bytes(b"PK\x03\x04 and nothing that belongs to it")
+    page = open_page("open_your_own?run=full")
+    checkpoint = Path("checkpoints") / "digits-mlp" / "epoch_00600.safetensors"
+    page.locator('input[type="file"]').nth(0).set_input_files(checkpoint)
+    page.locator('input[type="file"]').nth(1).set_input_files(bad)
+    page.get_by_text("names match").wait_for(timeout=90_000)
+    page.get_by_role("button", name="Analyse").click()
+    page.locator('[data-testid="stAlert"]', has_text="broken.zip").wait_for(timeout=90_000)
+    page.get_by_text("Weights only", exact=True).click()
+    page.locator('[data-testid="stAlert"]').wait_for(state="detached")
+    page.get_by_role("button", name="Analyse").click()
+    page.wait_for_url(re.compile(r"run=analysis-[0-9a-f]{20}"), timeout=90_000)
