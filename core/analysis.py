@@ -163,6 +163,7 @@ def _measure_layers(
             class_names=dataset.class_names,
         )
         done[index] = measure_layer(given, cloud, settings)
+        del cloud, given  # a large layer, before the next ones are read
     return tuple(done[i] for i in sorted(done))
 
 
@@ -192,6 +193,7 @@ def _clouds(
         cancelled=cancelled,
     ):
         yield flat.layer, Cloud(flat.array, flat.ambient, flat.projected)
+        del flat
 
 
 def _penultimate(features: Features) -> Penultimate | None:

@@ -18,7 +18,7 @@ from core.features.readings import flattened
 from core.features.taps import Tap
 from core.progress import IsCancelled, Progress, never, silent
 
-BUDGET_BYTES = 1 << 30
+BUDGET_BYTES = 768 << 20
 LARGEST_PROJECTION = 2048  # dimensions; distances of 2,000 points keep to about 3 %
 SMALLEST_PROJECTION = 32
 
