@@ -20,7 +20,10 @@ POLL_SECONDS = 0.3
 FORECAST = "Forecast"
 STEPS = ("Open the checkpoint", "Extract features", "Collapse, dimension, topology")
 _CODE = re.compile(r"(torch\.save\([^`]*\)|(?<=\s)--[\w-]+(?: [A-Z][\w.:]*)?)")
-LIMITS = {"core.analysis:inspect": Limits(wall_seconds=120), "core.analysis:run": Limits(memory_bytes=4 << 30)}
+LIMITS = {
+    "core.analysis:inspect": Limits(wall_seconds=120),
+    "core.analysis:run": Limits(memory_bytes=4 << 30),
+}
 FINISHED = ("done", "failed", "cancelled")
 
 
