@@ -224,9 +224,14 @@ def rest_card(view: View) -> None:
 def fits_card(view: View) -> None:
     """Networks and preprocessings that the tensors cannot tell apart, ranked on the data."""
     found = view.analysis.checkpoint
+    ranked = any(candidate.accuracy is not None for candidate in found.candidates)
+    order = (
+        "They are ranked by accuracy on some images of every class."
+        if ranked
+        else "These data cannot rank them: that needs labelled images of the network's own classes."
+    )
     about = Reading(
-        "The tensors fit all of these: preprocessing leaves no trace in a checkpoint. They are "
-        "ranked by accuracy on some images of every class."
+        "The tensors fit all of these: preprocessing leaves no trace in a checkpoint. " + order
     )
     rows = [
         f"| {plain(candidate.architecture)} | {plain(candidate.preprocessing)} "

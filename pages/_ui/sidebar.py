@@ -56,7 +56,12 @@ def _requests() -> dict[str | None, AnalysisRequest]:
 
 def _title(run: str) -> str:
     analysis = analysis_of(run, None, None)
-    names = [analysis.checkpoint.name, analysis.data.name if analysis.data else ""]
+    asked = analysis.settings.architecture
+    names = [
+        analysis.checkpoint.name,
+        analysis.data.name if analysis.data else "",
+        "" if asked in ("auto", "weights") else asked,
+    ]
     return ", ".join(dict.fromkeys(name for name in names if name))
 
 
