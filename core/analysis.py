@@ -266,7 +266,7 @@ def _weights_only(
         sample=None,
         weights=weights,
         classifier=geometry,
-        warnings=(reason, *checkpoint.warnings),
+        warnings=tuple(filter(None, (reason, *checkpoint.warnings))),
     )
 
 

@@ -26,12 +26,13 @@ def _shape(dataset: Dataset | None) -> tuple[int, int, int] | None:
 def find_model(
     checkpoint: Checkpoint, request: AnalysisRequest, dataset: Dataset | None
 ) -> tuple[Model | None, str]:
-    """The network, or None and what to do about it where no registry knows it."""
+    """The network; or None, and what to do about it where no registry knows it. Nothing needs to
+    be done where only the weights were asked for."""
     shape = _shape(dataset)
     constructor = load_constructor(request.model) if request.model else None
     settings = request.settings
     if settings.architecture == "weights":
-        return None, "only the weights were asked for"
+        return None, ""
     if constructor is None and settings.architecture == "auto":
         found = identify(checkpoint.tensors, checkpoint.metadata, shape)
         if found.architecture is None:

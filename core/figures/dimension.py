@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, Literal
 
 import numpy as np
@@ -77,7 +78,7 @@ def dimension_by_layer(
             share=0.75 if len(lines) <= 3 else 0.25 if style.is_card else 0.5,
         ),
     )
-    if scope == "all" and analysis.data is not None:
+    if scope == "all" and analysis.data is not None and analysis.data.classes > 1:
         _reference(fig, analysis.data.classes, lines[0], style)
     finish_series(fig, lines, style)
     return fig
@@ -104,6 +105,8 @@ def _line(analysis: Analysis, estimator: str, scope: Literal["all"] | int, **loo
     name = ESTIMATORS[estimator]
     if estimator in ("twonn", "mle"):
         line = from_estimates(name, values, **look)
+        lows = [None if low is None else max(low, 0.0) for low in line.low or ()]
+        line = replace(line, low=lows)  # the interval is symmetric; no dimension is negative
     else:
         line = Line(name, values, **look)
     return line
