@@ -43,5 +43,9 @@ def test_every_dependency_earns_its_line(repo: Path) -> None:
     ),
 )
 def test_every_environment_variable_is_read_somewhere(repo: Path, variable: str) -> None:
-    files = [*(repo / "core").rglob("*.py"), *(repo / "tests").rglob("*.py")]
+    files = [
+        *(repo / "core").rglob("*.py"),
+        *(repo / "scripts").rglob("*.py"),
+        *(repo / "tests").rglob("*.py"),
+    ]
     assert any(variable in f.read_text(encoding="utf-8") for f in files)

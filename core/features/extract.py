@@ -38,10 +38,10 @@ KEEP_BYTES = 512 << 20
 MEANS_BYTES = 2 << 30
 """Class means and basis of all layers may take this much; flattened features can need more."""
 
-SECOND_LOOK = 5000
+SECOND_LOOK = 4000
 """Images of the second look at flattened features, at most; a stratified draw of more. The
 spread around class means then has a relative standard error of about 2 % in one direction
-(sqrt(2/5000)), less than 1 % over ten; the means themselves come from all images."""
+(sqrt(2/4000)), less than 1 % over ten; the means themselves come from all images."""
 
 _BYTES_PER_MEAN = 32  # sum or mean and basis in float64, and both again as they are used
 _NO_SPARSITY = ("Input", "Pool", "ClassToken", "Output")

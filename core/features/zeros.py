@@ -27,6 +27,7 @@ class ZeroCounts:
     def __init__(self, samples: int, units: int) -> None:
         self._units = units
         self._active = np.zeros(-(-units // 8), dtype=np.uint8)  # one bit a unit
+        self._all_active = False
         self.share = np.zeros(samples, dtype=np.float32)  # (N,)
 
     @property
@@ -40,7 +41,9 @@ class ZeroCounts:
         bits = np.packbits(mask, axis=1)  # (B, units / 8), padded with zeros
         words = bits.view(np.uint64) if bits.shape[1] % 8 == 0 else bits
         self.share[rows] = np.bitwise_count(words).sum(axis=1) / self._units
-        self._active |= np.bitwise_or.reduce(bits, axis=0)
+        if not self._all_active:
+            self._active |= np.bitwise_or.reduce(bits, axis=0)
+            self._all_active = int(np.bitwise_count(self._active).sum()) == self._units
 
     def finish(self) -> None:
         """Nothing is left to do: 0 is known from the start."""
