@@ -30,7 +30,6 @@ from core.metrics.separation import separation_law
 from core.metrics.weights import classifier_geometry, find_classifier, weight_summaries
 from core.models.building import Model
 from core.models.identification import Identification, identify
-from core.models.recognise import count_parameters
 from core.progress import IsCancelled, Progress, check, never, silent
 from core.ranking import choose_variant
 from core.request import AnalysisRequest
@@ -229,31 +228,34 @@ def _law(layers: tuple[LayerAnalysis, ...]) -> SeparationLaw | None:
 
 
 def _summary(
-    checkpoint: Checkpoint, model: Model | None, candidates: tuple[Candidate, ...] = ()
+    checkpoint: Checkpoint,
+    network: Model | Identification,
+    candidates: tuple[Candidate, ...] | None = None,
 ) -> CheckpointSummary:
+    """The file and what it was recognised as; ``candidates`` replace the network's once ranked."""
     return CheckpointSummary(
         name=checkpoint.name,
         format=checkpoint.format,
         sha256=checkpoint.sha256,
-        architecture=model.architecture if model else None,
-        parameters=model.parameters if model else count_parameters(checkpoint.tensors),
+        architecture=network.architecture,
+        parameters=network.parameters,
         metadata=dict(checkpoint.metadata),
-        match=model.match if model else "none",
-        candidates=candidates,
-        warnings=(*checkpoint.warnings, *(model.warnings if model else ())),
+        match=network.match,
+        candidates=network.candidates if candidates is None else candidates,
+        warnings=(*checkpoint.warnings, *network.warnings),
     )
 
 
 def _weights_only(
     checkpoint: Checkpoint, settings: Settings, reason: str, stages: Stages
 ) -> Analysis:
-    """What a network that cannot be built still shows."""
+    """What the weights alone show: of a network that cannot be built, or where that was asked."""
     with stages.stage("weights"):
         classifier = find_classifier(checkpoint.tensors)
         geometry = classifier_geometry(classifier[1]) if classifier else None
         weights = weight_summaries(checkpoint.tensors)
     return Analysis(
-        checkpoint=_summary(checkpoint, None),
+        checkpoint=_summary(checkpoint, identify(checkpoint.tensors, checkpoint.metadata), ()),
         data=None,
         settings=settings,
         device="cpu",
@@ -296,18 +298,7 @@ def inspect(
     checkpoint = open_checkpoint(path, request.checkpoint_name or None)
     check(cancelled)
     progress(1, 2, "Identifying the architecture")
-    found = identify(checkpoint.tensors, checkpoint.metadata)
-    return CheckpointSummary(
-        name=checkpoint.name,
-        format=checkpoint.format,
-        sha256=checkpoint.sha256,
-        architecture=found.architecture,
-        parameters=found.parameters,
-        metadata=dict(checkpoint.metadata),
-        match=found.match,
-        candidates=found.candidates,
-        warnings=(*checkpoint.warnings, *found.warnings),
-    )
+    return _summary(checkpoint, identify(checkpoint.tensors, checkpoint.metadata))
 
 
 def identification(path: Path) -> Identification:

@@ -123,6 +123,15 @@ def test_a_network_nobody_knows_shows_its_weights(tmp_path: Path) -> None:
         analyze(replace(request, data="digits"))
 
 
+def test_a_known_network_keeps_its_name_where_only_its_weights_were_asked_for() -> None:
+    weights = Settings(architecture="weights")
+    analysis = analyze(AnalysisRequest(str(digits_checkpoint()), settings=weights))
+    assert analysis.layers == ()
+    assert analysis.checkpoint.architecture == "mlp"
+    assert analysis.checkpoint.parameters == 76_938
+    assert analysis.warnings == ()
+
+
 def test_progress_reaches_the_end_and_cancel_is_obeyed() -> None:
     request = AnalysisRequest(str(digits_checkpoint()), "digits-test", settings=FAST)
     seen: list[tuple[int, int]] = []
