@@ -209,7 +209,7 @@ def _penultimate(features: Features) -> Penultimate | None:
 
 def _sample(features: Features, dataset: Dataset, pictured: np.ndarray) -> Sample:
     positions = features.sample[pictured]
-    thumbnails, side = sprite([dataset.image(int(i)) for i in positions])
+    thumbnails, side = sprite([dataset.image(int(i)) for i in features.sample])
     predictions = features.predictions
     return Sample(
         ids=dataset.ids[positions],
@@ -218,6 +218,8 @@ def _sample(features: Features, dataset: Dataset, pictured: np.ndarray) -> Sampl
         thumbnails=thumbnails,
         tile=side,
         columns=COLUMNS,
+        kept_ids=dataset.ids[features.sample],
+        kept_rows=pictured,
     )
 
 

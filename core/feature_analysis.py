@@ -100,6 +100,8 @@ def measure(
             ids=pictured,
             labels=labels[pictured],
             predictions=None if predictions is None else predictions[pictured],
+            kept_ids=np.arange(len(labels)),
+            kept_rows=pictured,
         ),
         classifier=None if file.weight is None else classifier_geometry(file.weight),
     )

@@ -94,6 +94,9 @@ class SeparationLaw:
     intercept: float | None  # log D_0
     minimum_layer: str | None  # where a second, rising phase starts; None if D falls to the end
     reason: str | None = None
+    correlation: float | None = None  # of log D_l with l: -1 where the law is exact
+    residuals: np.ndarray | None = None  # (L,) log D_l minus the fitted line; NaN where left out
+    breaks: str | None = None  # the layer farthest off the line, where it stands out
 
 
 # --- sparsity, dimension, topology -------------------------------------------------------------
@@ -110,6 +113,10 @@ class Sparsity:
     threshold: float  # 0.0 when exact
     is_activation: bool  # the output of an activation function
     relu_like: bool  # an activation function that returns exact zeros
+    unit_histogram: np.ndarray | None = None  # (20,) units by share of samples they are active on
+    sample_histogram: np.ndarray | None = None  # (20,) samples by share of units active on them
+    class_units: np.ndarray | None = None  # (K,) size of the active set of every class
+    class_overlap: np.ndarray | None = None  # (K, K) |A & B| / |A | B| of active sets
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +126,25 @@ class Decimation:
     sizes: np.ndarray  # (m,)
     twonn: np.ndarray  # (m,)
     mle: np.ndarray  # (m,)
+
+
+@dataclass(frozen=True, slots=True)
+class NeighbourCurve:
+    """The maximum likelihood estimate against its number of neighbours k."""
+
+    neighbours: np.ndarray  # (m,) k
+    values: np.ndarray  # (m,)
+    low: np.ndarray  # (m,) 95 % interval
+    high: np.ndarray  # (m,)
+
+
+@dataclass(frozen=True, slots=True)
+class RatioPlot:
+    """What TwoNN fits: -log(1 - F(mu)) against log mu, a line through the origin of slope d."""
+
+    log_ratio: np.ndarray  # (m,) log mu of some of the points, ascending
+    log_survival: np.ndarray  # (m,) -log(1 - F(mu)) there
+    limit: float  # log mu of the last point that the fit uses
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +164,36 @@ class IntrinsicDimension:
     spectrum: np.ndarray  # (<= 256,) share of variance per principal component, descending
     decimation: Decimation | None = None
     warnings: tuple[str, ...] = ()
+    mle_curve: NeighbourCurve | None = None
+    ratio_plot: RatioPlot | None = None
+
+
+DISTANCES = ("euclidean", "geodesic", "hops")
+"""Distances of topology: Euclidean; length of the shortest path in the graph of k nearest
+neighbours; number of its edges (Naitzat, Zhitnikov and Lim 2020)."""
+
+
+@dataclass(frozen=True, slots=True)
+class TopologyOptions:
+    """How persistent homology is computed and read. Part of a cache key."""
+
+    max_dim: int = 1  # highest homology dimension, 1 or 2
+    landmarks: int | None = None  # at most; None: 400, or 200 for max_dim 2
+    distance: str = "euclidean"  # one of DISTANCES
+    neighbours: int = 15  # k of the graph, for geodesic and hops
+    rule: str = "confidence"  # or "fixed", at ``scale``
+    scale: float | None = None
+    seed: int = 0
+    cycles: int = 6  # the longest loops that get a representative
+
+
+@dataclass(frozen=True, slots=True)
+class Cycle:
+    """A closed path of landmarks that represents one bar of dimension 1."""
+
+    birth: float
+    death: float
+    path: np.ndarray  # (m,) positions among the landmarks, in order round the loop
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +212,12 @@ class Topology:
     reason: str | None = None  # why betti is undefined
     warnings: tuple[str, ...] = ()
     spacing: float = 0.0  # median distance of a point to its nearest neighbour
+    neighbours: int | None = None  # k of the graph, where the distance is along one
+    rows: np.ndarray | None = None  # (n,) landmarks, as rows of the samples (Sample.kept_ids)
+    coordinates: np.ndarray | None = None  # (n, <= 3) float16, landmarks' PCA, largest 1
+    cycles: tuple[Cycle, ...] = ()  # of the longest bars of dimension 1, longest first
+    entropy: tuple[float | None, ...] = ()  # persistence entropy per dimension, in nats
+    engine: str = "ripser"
 
 
 # --- pictures ----------------------------------------------------------------------------------
@@ -173,7 +235,10 @@ class Projection:
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """The samples kept for pictures: the same ones in every layer (seeded, stratified)."""
+    """The samples kept for pictures: the same ones in every layer (seeded, stratified).
+
+    Tiles of ``thumbnails`` follow ``kept_ids`` (``core.thumbnails.tile`` takes such a row).
+    """
 
     ids: np.ndarray  # (S,) index in the data set
     labels: np.ndarray  # (S,)
@@ -181,6 +246,8 @@ class Sample:
     thumbnails: np.ndarray | None = None  # uint8: bytes of one JPEG, tiles row by row
     tile: int = 0  # side of a tile in pixels
     columns: int = 0  # tiles in a row
+    kept_ids: np.ndarray | None = None  # (S',) ids of all samples that metrics saw, S' >= S
+    kept_rows: np.ndarray | None = None  # (S,) where ``ids`` stand in ``kept_ids``
 
 
 # --- a whole analysis --------------------------------------------------------------------------
@@ -277,6 +344,8 @@ class LayerAnalysis:
     dimension: Scoped[IntrinsicDimension] | None
     topology: Scoped[Topology] | None
     warnings: tuple[str, ...] = ()
+    # of the pooled features, where ``dimension`` is that of flattened ones
+    dimension_pooled: Scoped[IntrinsicDimension] | None = None
 
 
 @dataclass(frozen=True, slots=True)

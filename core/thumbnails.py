@@ -38,8 +38,17 @@ def sprite(images: Sequence[np.ndarray]) -> tuple[np.ndarray, int]:
 
 
 def tile(sample: Sample, row: int, size: int = 160) -> bytes | None:
-    """The image of sample ``row`` enlarged to ``size`` pixels, as PNG; None if none was kept."""
-    if sample.thumbnails is None or not 0 <= row < len(sample.ids):
+    """The image of pictured sample ``row`` (of ``Sample.ids``) enlarged to ``size`` pixels, as
+    PNG; None if none was kept."""
+    if not 0 <= row < len(sample.ids):
+        return None
+    return kept_tile(sample, row if sample.kept_rows is None else int(sample.kept_rows[row]), size)
+
+
+def kept_tile(sample: Sample, row: int, size: int = 160) -> bytes | None:
+    """The same of any kept sample, by its row in ``Sample.kept_ids``."""
+    kept = sample.ids if sample.kept_ids is None else sample.kept_ids
+    if sample.thumbnails is None or not 0 <= row < len(kept):
         return None
     sheet = _sheet(sample.thumbnails.tobytes())
     left, top = (row % sample.columns) * sample.tile, (row // sample.columns) * sample.tile
