@@ -82,6 +82,7 @@ def measure(
             classes=len(file.class_names),
             class_names=file.class_names,
             sha256=file.sha256,
+            warnings=file.warnings,
         ),
         settings=settings,
         device="cpu",
@@ -97,11 +98,12 @@ def measure(
         layers=(layer,),
         separation_law=None,
         sample=Sample(
-            ids=pictured,
+            ids=file.ids[pictured],
             labels=labels[pictured],
             predictions=None if predictions is None else predictions[pictured],
-            kept_ids=np.arange(len(labels)),
+            kept_ids=file.ids,
             kept_rows=pictured,
         ),
         classifier=None if file.weight is None else classifier_geometry(file.weight),
+        warnings=file.warnings,
     )

@@ -28,6 +28,8 @@ class FeatureFile:
     class_names: tuple[str, ...]
     weight: np.ndarray | None  # (K, d)
     bias: np.ndarray | None  # (K,)
+    ids: np.ndarray  # (N,) rows in the file
+    warnings: tuple[str, ...] = ()
 
 
 def is_feature_file(path: Path) -> bool:
@@ -41,7 +43,8 @@ def is_feature_file(path: Path) -> bool:
 
 def open_features(path: Path, name: str = "") -> FeatureFile:
     """Read ``features`` (N, d; more axes are flattened) and, where present, ``labels`` (N,),
-    ``weight`` (K, d), ``bias`` (K,) and ``class_names``. UserError says what does not fit."""
+    ``weight`` (K, d), ``bias`` (K,) and ``class_names``. Rows that hold NaN or infinity are left
+    out, and a warning says how many. UserError says what does not fit."""
     name = name or path.name
     if not path.is_file():
         raise UserError(f"there is no feature file {path}")
@@ -54,6 +57,12 @@ def open_features(path: Path, name: str = "") -> FeatureFile:
             f"{name} needs the array features (N, d), found: {', '.join(arrays) or 'nothing'}"
         )
     features = _features(features, name)
+    finite = np.isfinite(features).all(axis=1)
+    if not finite.any():
+        raise UserError(
+            f"{name}: all {len(features)} features hold NaN or infinity; compute them again, "
+            "in float32 or without dividing by 0"
+        )
     labels: np.ndarray | None = None
     class_names: tuple[str, ...] = ("all",)
     values = _first(arrays, LABEL_KEYS)
@@ -65,7 +74,13 @@ def open_features(path: Path, name: str = "") -> FeatureFile:
         raise UserError(f"{name}: bias has shape {bias.shape}; it must have one entry per class")
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
-    return FeatureFile(name, digest, features, labels, class_names, weight, bias)
+    ids = np.flatnonzero(finite)
+    warnings: tuple[str, ...] = ()
+    if len(ids) < len(features):
+        left_out = f"{len(features) - len(ids)} of {len(features)} features hold NaN or infinity"
+        warnings = (f"{left_out}: left out",)
+        features, labels = features[ids], None if labels is None else labels[ids]
+    return FeatureFile(name, digest, features, labels, class_names, weight, bias, ids, warnings)
 
 
 def _first(arrays: dict[str, np.ndarray], keys: tuple[str, ...]) -> np.ndarray | None:
@@ -83,9 +98,6 @@ def _features(values: np.ndarray, name: str) -> np.ndarray:
         raise UserError(f"{name}: features is empty (shape {values.shape})")
     if values.dtype != np.float64:
         values = values.astype(np.float32)
-    bad = int((~np.isfinite(values)).any(axis=1).sum())
-    if bad:
-        raise UserError(f"{name}: {bad} of {len(values)} features hold NaN or infinity; drop them")
     return values
 
 

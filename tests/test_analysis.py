@@ -234,6 +234,18 @@ def test_bad_feature_files_get_one_sentence(tmp_path: Path, case: str) -> None:
         measure(tmp_path / "x.npz", Settings())
 
 
+def test_rows_with_nan_are_left_out_and_counted(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    features, labels = rng.standard_normal((60, 4)), np.arange(60) % 3
+    np.savez(tmp_path / "clean.npz", features=features[3:], labels=labels[3:])
+    features[:3, 1] = np.nan, np.inf, -np.inf
+    np.savez(tmp_path / "some.npz", features=features, labels=labels)
+    clean, some = (measure(tmp_path / f"{n}.npz", Settings()) for n in ("clean", "some"))
+    assert some.layers[0].nc1 == pytest.approx(clean.layers[0].nc1)
+    assert some.sample is not None and some.sample.ids.min() == 3
+    assert some.warnings == ("3 of 60 features hold NaN or infinity: left out",)
+
+
 @pytest.mark.parametrize(
     ("features", "labels"),
     [
@@ -242,8 +254,14 @@ def test_bad_feature_files_get_one_sentence(tmp_path: Path, case: str) -> None:
         (np.random.default_rng(0).random((6, 3)), [0, 0, 0, 0, 0, 0]),
         (np.random.default_rng(0).random((6, 3)), [0, 0, 0, 3, 3, 3]),
         (np.random.default_rng(0).random((4, 1)), [0, 1, 2, 3]),
+        (np.random.default_rng(0).random((6, 3)), [0, 0, 1, 1, 2, 2]),
+        (np.where(np.eye(9, 4) > 0, np.nan, 1.0 + np.arange(36).reshape(9, 4)), [0, 1, 2] * 3),
+        (np.float32([[1e30, 1], [2e30, 1], [3e30, 2], [-4e30, 2]]), [0, 0, 1, 1]),
     ],
-    ids=["one sample", "constant", "one class", "empty classes", "one sample a class"],
+    ids=[
+        *("one sample", "constant", "one class", "empty classes", "one sample a class"),
+        *("two samples a class", "some NaN", "huge"),
+    ],
 )
 def test_degenerate_features_give_reasons_not_tracebacks(
     tmp_path: Path, features: np.ndarray, labels: list[int]
