@@ -89,8 +89,9 @@ def recognised(request: AnalysisRequest, found: CheckpointSummary) -> AnalysisRe
 
 
 def shown(value: object) -> str:
-    """A value of the checkpoint's metadata."""
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+    """A value of the checkpoint's metadata; a long text is cut."""
+    text = f"{value:.4g}" if isinstance(value, float) else str(value)
+    return text if len(text) <= 60 else f"{text[:59]}…"
 
 
 def corrections(candidates: tuple[Candidate, ...]) -> Settings:

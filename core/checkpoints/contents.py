@@ -16,6 +16,7 @@ from core.errors import UserError
 Scalar = str | int | float | bool
 
 MAX_OBJECTS = 200_000
+LONGEST_TEXT = 8000  # characters of one value of the metadata: the widths of 1,000 layers fit
 MAX_DEPTH = 12
 MAX_METADATA = 100
 
@@ -171,7 +172,7 @@ def _add_scalars(found: dict[str, Scalar], values: dict[Any, Any], prefix: str) 
         if isinstance(value, int) and abs(value) >= 1 << 63:
             continue
         if isinstance(value, str):
-            value = printable(value, 200)
+            value = printable(value, LONGEST_TEXT)
         if isinstance(value, Scalar) and len(found) < MAX_METADATA:
             found[printable(prefix + _text(key))] = value
 

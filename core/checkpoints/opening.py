@@ -16,7 +16,7 @@ from typing import Any
 
 import torch
 
-from core.checkpoints.contents import Contents, Scalar, find_contents, strip_prefixes
+from core.checkpoints.contents import LONGEST_TEXT, Contents, Scalar, find_contents, strip_prefixes
 from core.checkpoints.formats import (
     SAFETENSORS,
     SAVE,
@@ -126,7 +126,7 @@ def _read_safetensors(path: Path, name: str) -> Contents:
         raise _unreadable(name, error) from error
     order = [key for key in header if key in tensors]
     metadata: dict[str, Scalar] = {
-        printable(key): printable(value, 200) for key, value in list(texts.items())[:100]
+        printable(key): printable(value, LONGEST_TEXT) for key, value in list(texts.items())[:100]
     }
     if not tensors:
         raise UserError(f"{name} holds no tensors; write the weights with: {SAVE}")

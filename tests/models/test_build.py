@@ -6,12 +6,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 from sklearn.datasets import load_sample_images
 from torch import Tensor, nn
 from torch.nn import functional
 from torchvision import models as torchvision_models
 from torchvision.transforms.functional import center_crop
 
+from core.checkpoints import open_checkpoint
 from core.errors import UserError
 from core.models.building import Model, build
 from core.models.cnn import CNN
@@ -282,3 +284,12 @@ def test_the_input_of_a_chain(
 )
 def test_what_is_no_chain(module: nn.Module) -> None:
     assert identify(module.state_dict(), {}).architecture is None
+
+
+def test_a_very_deep_network_describes_itself_in_its_file(tmp_path: Path) -> None:
+    original = shaken(MLP((1, 4, 4), (8,) * 200, 3, batch_norm=True))
+    save_file(original.state_dict(), tmp_path / "deep.safetensors", original.metadata())
+    checkpoint = open_checkpoint(tmp_path / "deep.safetensors")
+    model = build(checkpoint.tensors, checkpoint.metadata)
+    assert (model.architecture, model.match) == ("mlp", "names")
+    assert_same(model, original)
