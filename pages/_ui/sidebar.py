@@ -99,7 +99,7 @@ def _choose(titles: dict[str, str]) -> View | str:
         analysis = analysis_of(run_id, epoch, data)
     except UserError as error:
         return str(error)
-    return View(titles[run_id], epoch, analysis, _choose_layer(analysis))
+    return View(titles[run_id], epoch, analysis, _choose_layer(analysis), run_id, data)
 
 
 def _choose_layer(analysis: Analysis) -> LayerAnalysis | None:

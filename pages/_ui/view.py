@@ -20,6 +20,8 @@ class View:
     epoch: int | None
     analysis: Analysis
     layer: LayerAnalysis | None
+    run: str = ""  # id of the run, or of the analysis of an upload
+    data: str | None = None  # id of the run's data set
 
     @property
     def class_names(self) -> tuple[str, ...]:
