@@ -6,7 +6,6 @@ under a digest of checkpoint, data and settings.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -313,20 +312,10 @@ def run(
     request: AnalysisRequest, *, progress: Progress = silent, cancelled: IsCancelled = never
 ) -> str:
     """Analyse and keep the result in the cache; the id under which ``core.library`` finds it."""
-    key = library.analysis_id(_sha256(Path(request.checkpoint)), _data_key(request), request)
+    key = library.analysis_id(
+        library.file_sha256(Path(request.checkpoint)), library.data_key(request), request
+    )
     path = library.analysis_path(key)
     if not path.is_file():
         store.save(path, analyze(request, progress=progress, cancelled=cancelled))
     return key
-
-
-def _data_key(request: AnalysisRequest) -> str | None:
-    path = Path(request.data) if request.data else None
-    return _sha256(path) if path is not None and path.is_file() else request.data
-
-
-def _sha256(path: Path) -> str:
-    if not path.is_file():
-        raise UserError(f"there is no file {path}")
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

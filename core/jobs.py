@@ -286,7 +286,7 @@ _starting = threading.Lock()
 
 
 @contextlib.contextmanager
-def _main_module_left_alone() -> Iterator[None]:
+def main_module_left_alone() -> Iterator[None]:
     """Keep a new process from running the main script again: under Streamlit that is a page."""
     original = spawn.get_preparation_data
 
@@ -311,7 +311,7 @@ def _start(job: Job) -> tuple[BaseProcess, Connection]:
         args=(theirs, job.function, job.args, threads, job.limits.cpu_seconds),
         name=f"featurescope {job.function}",
     )
-    with _main_module_left_alone():
+    with main_module_left_alone():
         process.start()
     theirs.close()
     return process, ours

@@ -92,6 +92,26 @@ def analysis_path(run_id: str) -> Path:
     return cache_folder() / "analyses" / f"{run_id}.npz"
 
 
+def file_sha256(path: Path) -> str:
+    """The digest of a file's content, computed once while the file stays the same."""
+    if not path.is_file():
+        raise UserError(f"there is no file {path}")
+    status = path.stat()
+    return _digest(path, status.st_size, status.st_mtime_ns)
+
+
+@lru_cache(maxsize=256)
+def _digest(path: Path, size: int, changed: int) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def data_key(request: AnalysisRequest) -> str | None:
+    """What a cache knows the data of a request by: its digest, or the name of bundled data."""
+    path = Path(request.data) if request.data else None
+    return file_sha256(path) if path is not None and path.is_file() else request.data
+
+
 def run_table() -> list[dict[str, Any]]:
     """One row per run: its last checkpoint's accuracies and collapse, for ``core runs``."""
     return [_row(run) for run in runs()]

@@ -38,7 +38,7 @@ def run(
     try:
         module, _, name = function.partition(":")
         call = getattr(importlib.import_module(module), name)
-        _limit_threads(threads)
+        limit_threads(threads)
         reporter.send("ready")
         result = call(*args, progress=reporter.progress, cancelled=cancel.is_set)
         reporter.send("result", result)
@@ -93,7 +93,7 @@ def _confine(cpu_seconds: float | None) -> None:
         resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds + 5))
 
 
-def _limit_threads(threads: int) -> None:
+def limit_threads(threads: int) -> None:
     """Set the thread counts of the numeric libraries that are loaded and of those to come."""
     for variable in _THREAD_VARIABLES:
         os.environ[variable] = str(threads)

@@ -14,7 +14,7 @@ from core.errors import UserError
 from core.features import devices, passes
 from core.features.hooks import module_lock
 from core.features.passes import ModelLike
-from core.features.readings import flattened
+from core.features.readings import flattened, pooled, pooled_dim
 from core.features.taps import Tap
 from core.progress import IsCancelled, Progress, never, silent
 
@@ -39,6 +39,7 @@ def flat_samples(
     taps: Sequence[Tap],
     positions: np.ndarray,
     *,
+    pool: bool = False,
     budget_bytes: int = BUDGET_BYTES,
     seed: int = 0,
     device: str = "auto",
@@ -49,19 +50,23 @@ def flat_samples(
 ) -> Iterator[FlatSample]:
     """The flattened outputs of every tap for the images at ``positions``, in the taps' order.
 
+    ``pool``: the pooled features instead.
+
     As many layers as fit ``budget_bytes`` are read in one pass over the images; several passes are
     better than a projection. A layer that alone exceeds the budget is multiplied by a seeded
     Gaussian matrix (D, p) with entries N(0, 1/p), batch by batch, which keeps squared distances in
     expectation, with a relative standard deviation of sqrt(2/p). Arrays are freed as the caller
     lets go of them. Raises UserError where even the smallest projection exceeds the budget.
     """
-    groups = _groups(taps, len(positions), budget_bytes)
+    groups = _groups([_width(tap, pool) for tap in taps], len(positions), budget_bytes)
     meter = passes.Meter(len(groups) * len(positions), progress, "Whole outputs")
     for group in groups:
         with module_lock(model.module):
             placed = passes.place(model, device)
             read = [taps[i] for i in group]
-            wells = [_Well(t, len(positions), budget_bytes, seed, placed.device) for t in read]
+            wells = [
+                _Well(tap, pool, len(positions), budget_bytes, seed, placed.device) for tap in read
+            ]
             passes.run_pass(
                 placed,
                 dataset,
@@ -79,12 +84,17 @@ def flat_samples(
             del well
 
 
-def _groups(taps: Sequence[Tap], samples: int, budget: int) -> list[list[int]]:
+def _width(tap: Tap, pool: bool) -> int:
+    """Numbers that are read of one sample."""
+    return pooled_dim(tap.shape) if pool else int(np.prod(tap.shape))
+
+
+def _groups(widths: Sequence[int], samples: int, budget: int) -> list[list[int]]:
     """Consecutive layers that are read together: their arrays fit the budget."""
     groups: list[list[int]] = []
     used = budget + 1
-    for i, tap in enumerate(taps):
-        need = 4 * samples * int(np.prod(tap.shape))
+    for i, width in enumerate(widths):
+        need = 4 * samples * width
         if used + need > budget:
             groups.append([])
             used = 0
@@ -97,9 +107,10 @@ class _Well:
     """Where one layer's outputs gather."""
 
     def __init__(
-        self, tap: Tap, samples: int, budget: int, seed: int, device: torch.device
+        self, tap: Tap, pool: bool, samples: int, budget: int, seed: int, device: torch.device
     ) -> None:
-        self.ambient = int(np.prod(tap.shape))
+        self._tap, self._pool = tap, pool
+        self.ambient = _width(tap, pool)
         self.projected: int | None = None
         self._matrix: Tensor | None = None
         if 4 * samples * self.ambient > budget:
@@ -115,6 +126,7 @@ class _Well:
         self.array = np.empty((samples, self.projected or self.ambient), dtype=np.float32)
 
     def update(self, rows: slice, x: Tensor) -> None:
-        whole = flattened(x).float()  # (B, D)
+        read = pooled(x, self._tap.class_token) if self._pool else flattened(x)
+        whole = read.float()  # (B, D)
         whole = whole if self._matrix is None else whole @ self._matrix
         torch.from_numpy(self.array[rows]).copy_(whole)
