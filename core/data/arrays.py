@@ -51,19 +51,21 @@ def _check_header(file: object, size: int, what: str) -> None:
 
 
 def open_npz(path: Path, name: str) -> Dataset:
-    """Images ``X`` (uint8, or float in [0, 1]) and labels ``y``; optional ``class_names``."""
+    """Images ``X`` (uint8, or float in [0, 1]) and labels ``y``; optional ``class_names``, which
+    ``y`` then counts from 0 (a class may be empty)."""
     arrays = read_npz(path, name)
     if "X" not in arrays or "y" not in arrays:
         found = ", ".join(arrays) or "nothing"
         raise UserError(f"{name} needs the arrays X (images) and y (labels), found: {found}")
     images, warnings = _images(arrays["X"], name)
     labels = _labels(arrays["y"], len(images), name)
-    classes, labels = np.unique(labels, return_inverse=True)
+    classes, positions = np.unique(labels, return_inverse=True)
     if len(classes) < 2:
         raise UserError(f"{name}: need 2 or more classes, got 1 (y = {classes[0]} everywhere)")
-    names = tuple(str(c) for c in classes)
     if "class_names" in arrays and len(arrays["class_names"]) > int(classes[-1]):
-        names = tuple(str(arrays["class_names"][c]) for c in classes)
+        names = tuple(str(c) for c in arrays["class_names"])  # some may have no images
+    else:
+        names, labels = tuple(str(c) for c in classes), positions
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     ids = np.arange(len(labels))

@@ -207,6 +207,7 @@ class _Reader:
         self.kept = torch.empty(int((kept_row >= 0).sum()), self.dim, device=placed.device)
         width = self.flat_dim if self._flat else self.dim
         self.first = ClassStatistics(classes, width, placed.device)
+        self.finite = True
         self.second: ProjectedStatistics | None = None
         self.coordinates = np.empty((0, 0), dtype=np.float32)  # (kept, r)
         self.nearest = np.full(len(labels), -1)  # (N,) class, -1: not in the second look
@@ -254,11 +255,9 @@ class _Reader:
             for rows in _chunks(len(self.kept)):
                 self.first.update(self.kept[rows], self._labels[rows])
         means = self.first.compute()
-        if not np.isfinite(means.means[means.counts > 0]).all():
-            raise UserError(
-                f"layer {self.tap.name} gives NaN or infinite features: "
-                "the checkpoint's weights are not finite or too large"
-            )
+        self.finite = bool(np.isfinite(means.means[means.counts > 0]).all())
+        if not self.finite:
+            return
         counts = np.bincount(self._labels[self._again], minlength=len(means.counts))
         self.second = ProjectedStatistics(means, self._device, counts)
         self.coordinates = np.empty((len(self.kept), self.second.rank), dtype=np.float32)
@@ -338,6 +337,8 @@ class _Extraction:
             for tap in taps
         ]
         self._predictions = np.empty(n, dtype=np.int64) if len(traced.output_shape) == 1 else None
+        self._finite_output = True
+        self._warnings: tuple[str, ...] = ()
 
     def run(
         self,
@@ -358,10 +359,28 @@ class _Extraction:
             for reader in self._readers:
                 check(cancelled)
                 reader.between()
+        self._leave_out_nonfinite()
         if self._looks == 2:
             self._pass(pace, self._again, [r.look_again for r in self._readers], meter, cancelled)
         seconds = {**seconds, "features": time.perf_counter() - started}
         return self._features(pace, seconds)
+
+    def _leave_out_nonfinite(self) -> None:
+        """Go on with the layers whose features are numbers; UserError where only the input's are."""
+        broken = [r.tap.name for r in self._readers if not r.finite]
+        if not broken:
+            return
+        self._readers = [r for r in self._readers if r.finite]
+        if all(r.tap.kind == "Input" for r in self._readers):
+            raise UserError(
+                f"layer {broken[0]} gives NaN or infinite features, and so does all after it: "
+                "the checkpoint's weights are not finite or too large"
+            )
+        listed = ", ".join(broken[:5]) + (f" and {len(broken) - 5} more" if broken[5:] else "")
+        self._warnings += (
+            f"NaN or infinite features, left out: {listed}; the checkpoint's weights are not "
+            "finite or too large",
+        )
 
     def _pass(
         self,
@@ -374,6 +393,7 @@ class _Extraction:
         def finished(rows: slice, output: Tensor) -> None:
             if self._predictions is not None:
                 self._predictions[self._order[which[rows]]] = output.argmax(1).cpu().numpy()
+                self._finite_output &= bool(torch.isfinite(output).all())
             meter.add(rows.stop - rows.start)
 
         passes.run_pass(
@@ -392,7 +412,10 @@ class _Extraction:
         taps = tuple(r.tap for r in self._readers)
         penultimate = penultimate_index(taps, self._traced)
         classifier = self._traced.classifier
+        if not self._finite_output:
+            self._predictions = None
         correct, warnings = self._correct()
+        warnings = self._warnings + warnings
         if len(self._again) < len(self._labels):
             warnings += (
                 f"the spread around class means of flattened features, and nearest class means, "
@@ -428,6 +451,8 @@ class _Extraction:
     def _correct(self) -> tuple[np.ndarray | None, tuple[str, ...]]:
         """(N,) whether each prediction is right, or None and a warning why there is no answer."""
         outputs = self._traced.output_shape
+        if not self._finite_output:
+            return None, ("the network's output is not finite: no accuracy",)
         if self._predictions is None:
             return None, (f"the output of the model has shape {outputs}: no accuracy",)
         if outputs[0] != self._dataset.classes:
