@@ -366,7 +366,7 @@ class _Extraction:
         return self._features(pace, seconds)
 
     def _leave_out_nonfinite(self) -> None:
-        """Go on with the layers whose features are numbers; UserError where only the input's are."""
+        """Go on with the layers whose features are finite; UserError if only the input's are."""
         broken = [r.tap.name for r in self._readers if not r.finite]
         if not broken:
             return
