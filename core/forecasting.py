@@ -77,6 +77,12 @@ def measuring_seconds(width: int, samples: int, classes: int, settings: Settings
     return seconds
 
 
+def seconds_per_product() -> float:
+    """Seconds that one entry of one pair of points costs in a matrix of distances, as busy as
+    this machine is now."""
+    return SECONDS_PER_PRODUCT * REFERENCE_FLOPS / _flops()
+
+
 def _flops() -> float:
     """What this machine multiplies now, as busy as it is: float32 operations a second."""
     matrix = np.ones((768, 768), dtype=np.float32)

@@ -58,7 +58,7 @@ def flat_samples(
     expectation, with a relative standard deviation of sqrt(2/p). Arrays are freed as the caller
     lets go of them. Raises UserError where even the smallest projection exceeds the budget.
     """
-    groups = _groups([_width(tap, pool) for tap in taps], len(positions), budget_bytes)
+    groups = _groups([width(tap, pool) for tap in taps], len(positions), budget_bytes)
     meter = passes.Meter(len(groups) * len(positions), progress, "Whole outputs")
     for group in groups:
         with module_lock(model.module):
@@ -84,7 +84,7 @@ def flat_samples(
             del well
 
 
-def _width(tap: Tap, pool: bool) -> int:
+def width(tap: Tap, pool: bool) -> int:
     """Numbers that are read of one sample."""
     return pooled_dim(tap.shape) if pool else int(np.prod(tap.shape))
 
@@ -93,8 +93,8 @@ def _groups(widths: Sequence[int], samples: int, budget: int) -> list[list[int]]
     """Consecutive layers that are read together: their arrays fit the budget."""
     groups: list[list[int]] = []
     used = budget + 1
-    for i, width in enumerate(widths):
-        need = 4 * samples * width
+    for i, numbers in enumerate(widths):
+        need = 4 * samples * numbers
         if used + need > budget:
             groups.append([])
             used = 0
@@ -110,7 +110,7 @@ class _Well:
         self, tap: Tap, pool: bool, samples: int, budget: int, seed: int, device: torch.device
     ) -> None:
         self._tap, self._pool = tap, pool
-        self.ambient = _width(tap, pool)
+        self.ambient = width(tap, pool)
         self.projected: int | None = None
         self._matrix: Tensor | None = None
         if 4 * samples * self.ambient > budget:

@@ -1,0 +1,199 @@
+"""The job that computes a grid, and its forecast."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from core import library
+from core.errors import UserError
+from core.features.devices import cores
+from core.forecasting import seconds_per_product
+from core.metrics import topology
+from core.progress import IsCancelled, Progress, check, never, silent
+from core.topology_grid.cells import ALL, GridRequest, begin, cell_path, grid_id
+from core.topology_grid.crew import REMEDY, Crew, Task
+from core.topology_grid.sources import BUDGET_BYTES, Source, open_source
+
+MEMORY_BYTES = 3 << 30  # of all workers together
+FILES = 3  # layers whose points may lie on disk at a time
+POLL_SECONDS = 0.1
+FORGOTTEN_SECONDS = 6 * 3600  # points left behind by a computation that was killed
+
+
+@dataclass(frozen=True, slots=True)
+class GridForecast:
+    """What computing the missing cells of a grid will cost; good to a factor of two."""
+
+    seconds: float
+    memory_bytes: int
+    cells: int  # to compute
+    workers: int
+
+    def describe(self) -> str:
+        """ "about 40 s, 0.6 GiB" """
+        minutes = self.seconds / 60
+        span = f"{max(1, round(self.seconds))} s" if minutes < 2 else f"{minutes:.0f} min"
+        return f"about {span}, {self.memory_bytes / (1 << 30):.1f} GiB"
+
+
+def forecast(
+    request: GridRequest, *, progress: Progress = silent, cancelled: IsCancelled = never
+) -> GridForecast:
+    """Cost of ``compute`` for what is missing, from small trials. UserError where it is too much
+    for the memory that it may use."""
+    request.check()
+    progress(0, 1, "Trying a few images and cells")
+    source = open_source(request, cancelled)
+    return _forecast(request, source, _missing(request, source), cancelled)
+
+
+def compute(
+    request: GridRequest, *, progress: Progress = silent, cancelled: IsCancelled = never
+) -> str:
+    """Compute the missing cells of a grid, keep each one as it is finished, return the grid's id.
+
+    The first message is the forecast. Raises Cancelled within a tenth of a second and a batch of
+    images; what is finished stays. UserError, in one sentence, for whatever is wrong with the
+    input, too large for the memory, or ended from outside.
+    """
+    request.check()
+    grid = grid_id(request)
+    progress(0, 1, "Opening the files")
+    source = open_source(request, cancelled)
+    begin(grid, source.layers, len(source.class_names))
+    missing = _missing(request, source)
+    if not missing:
+        return grid
+    check(cancelled)
+    cost = _forecast(request, source, missing, cancelled)
+    progress(0, len(missing), f"Forecast: {cost.describe()}")
+    with _points_folder() as place:
+        crew = Crew(cost.workers, MEMORY_BYTES)
+        try:
+            _fill(request, source, place, missing, crew, progress, cancelled)
+        finally:
+            crew.end()
+    return grid
+
+
+def _fill(
+    request: GridRequest,
+    source: Source,
+    place: Path,
+    missing: Sequence[tuple[int, str | int]],
+    crew: Crew,
+    progress: Progress,
+    cancelled: IsCancelled,
+) -> None:
+    """Hand every layer to the crew as it is read, and report cells as they are finished."""
+    done = 0
+
+    def tend(seconds: float) -> None:
+        nonlocal done
+        for task in crew.collect(seconds):
+            done += 1
+            progress(done, len(missing), task.label)
+        check(cancelled)
+
+    def tended() -> bool:
+        tend(0)  # the workers must not wait while the network runs
+        return cancelled()
+
+    layers = sorted({index for index, _ in missing})
+    for index, points in source.clouds(layers, tended):
+        while crew.files >= FILES:
+            tend(POLL_SECONDS)
+        file = place / f"{index}.npy"
+        np.save(file, points)
+        scopes = [scope for layer, scope in missing if layer == index]
+        crew.add([_task(request, source, index, scope, file) for scope in scopes])
+        del points
+        tend(0)
+    while crew.unfinished:
+        tend(POLL_SECONDS)
+
+
+def _task(request: GridRequest, source: Source, layer: int, scope: str | int, file: Path) -> Task:
+    return Task(
+        label=f"{source.layers[layer]}, "
+        + ("all classes" if scope == ALL else source.class_names[int(scope)]),
+        points=file,
+        rows=None if scope == ALL else np.flatnonzero(source.labels == scope),
+        options=request.options,
+        target=cell_path(grid_id(request), layer, scope),
+    )
+
+
+@contextmanager
+def _points_folder() -> Iterator[Path]:
+    """A folder for the points of the layers at work; old ones left behind are removed."""
+    parent = library.cache_folder() / "topology"
+    for old in parent.glob("points-*"):
+        if time.time() - old.stat().st_mtime > FORGOTTEN_SECONDS:
+            shutil.rmtree(old, ignore_errors=True)
+    with tempfile.TemporaryDirectory(
+        prefix="points-", dir=parent, ignore_cleanup_errors=True
+    ) as place:
+        yield Path(place)
+
+
+def _missing(request: GridRequest, source: Source) -> list[tuple[int, str | int]]:
+    """Layer's position and scope of the cells to compute, layer by layer, classes first."""
+    names = source.layers if request.layers is None else request.layers
+    if unknown := [name for name in names if name not in source.layers]:
+        raise UserError(f"there is no layer {unknown[0]}: choose among {', '.join(source.layers)}")
+    grid = grid_id(request)
+    classes = len(source.class_names)
+    scopes = (*range(classes), ALL) if classes > 1 else (ALL,)
+    return [
+        (index, scope)
+        for index, name in enumerate(source.layers)
+        if name in names
+        for scope in scopes
+        if not cell_path(grid, index, scope).is_file()
+    ]
+
+
+def _forecast(
+    request: GridRequest,
+    source: Source,
+    missing: Sequence[tuple[int, str | int]],
+    cancelled: IsCancelled,
+) -> GridForecast:
+    counts = np.bincount(source.labels, minlength=len(source.class_names))
+    widths = source.widths()
+    product = seconds_per_product()
+    sizes: Counter[int] = Counter()
+    distances = 0.0
+    for index, scope in missing:
+        n = len(source.labels) if scope == ALL else int(counts[int(scope)])
+        sizes[n] += 1
+        distances += product * n * n * min(widths[index], BUDGET_BYTES // (4 * n + 1))
+    homology, memory = 0.0, 0
+    for n, cells in sizes.items():
+        check(cancelled)
+        seconds, needed = topology.forecast(n, request.options)
+        homology += cells * seconds
+        memory = max(memory, needed)
+    if memory > MEMORY_BYTES:
+        raise UserError(
+            f"one cell needs about {memory / (1 << 30):.1f} GiB of memory, more than the "
+            f"{MEMORY_BYTES / (1 << 30):.0f} GiB that it may use: {REMEDY}"
+        )
+    workers = min(cores(), len(missing), max(1, MEMORY_BYTES // max(memory, 1)))
+    reading = source.seconds(sorted({index for index, _ in missing}))
+    return GridForecast(
+        seconds=max((homology + distances + reading) / cores(), reading),
+        memory_bytes=BUDGET_BYTES + workers * memory,
+        cells=len(missing),
+        workers=workers,
+    )
