@@ -21,6 +21,9 @@ page = st.navigation(
             ),
             st.Page("pages/topology.py", title="Topology", icon=":material/data_usage:"),
         ],
+        "Learn": [
+            st.Page("pages/manifold_lab.py", title="Manifold lab", icon=":material/all_inclusive:"),
+        ],
         "Yours": [
             st.Page("pages/open_your_own.py", title="Open your own", icon=":material/upload:"),
         ],

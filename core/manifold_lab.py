@@ -1,4 +1,7 @@
-"""The manifold lab: every estimator of the dimension on a manifold whose dimension is known."""
+"""The manifold lab: every estimator of the dimension on a manifold whose dimension is known.
+
+Pages import this module; the estimators are imported when a worker first needs them.
+"""
 
 from __future__ import annotations
 
@@ -6,11 +9,11 @@ import csv
 import io
 import secrets
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
 from core.data.manifolds import MANIFOLDS, Manifold, ManifoldSpec, check, find_manifold, sample
-from core.metrics.intrinsic_dimension import intrinsic_dimension
 from core.progress import IsCancelled, Progress, never, silent
 from core.progress import check as stop_if
 from core.results import Estimate, IntrinsicDimension
@@ -74,11 +77,11 @@ def ambients(manifold: Manifold, dim: int) -> tuple[int, ...]:
 def measure(
     spec: ManifoldSpec, *, progress: Progress = silent, cancelled: IsCancelled = never
 ) -> LabResult:
-    """Sample a manifold and estimate its dimension in every way. UserError as ``manifolds.check``."""
+    """Sample a manifold and estimate its dimension in every way; UserError for a bad spec."""
     manifold = check(spec)
     progress(0, 2, f"Measuring {spec.points:,} points")
     drawn = sample(spec)
-    estimates = intrinsic_dimension(drawn.points, seed=spec.seed)
+    estimates = _estimate(drawn.points, spec.seed)
     stop_if(cancelled)
     clean = None
     if spec.noise:
@@ -98,7 +101,7 @@ def measure(
 
 
 def swept(spec: ManifoldSpec) -> ManifoldSpec:
-    """The sweep beside a sample: its manifold, or the flat cube where that has one dimension only."""
+    """The sweep beside a sample: its manifold, or the flat cube where that has one dimension."""
     manifold = find_manifold(spec.manifold)
     if manifold.lowest == manifold.highest:
         manifold = MANIFOLDS["cube"]
@@ -133,8 +136,13 @@ def sweep(
 
 
 def _quick(spec: ManifoldSpec) -> IntrinsicDimension:
-    points = sample(spec).points
-    return intrinsic_dimension(points, seed=spec.seed, subsets=SUBSETS, decimation=False)
+    return _estimate(sample(spec).points, spec.seed, subsets=SUBSETS, decimation=False)
+
+
+def _estimate(points: np.ndarray, seed: int, **options: Any) -> IntrinsicDimension:
+    from core.metrics.intrinsic_dimension import intrinsic_dimension
+
+    return intrinsic_dimension(points, seed=seed, **options)
 
 
 def _components(points: np.ndarray) -> np.ndarray:
@@ -181,8 +189,8 @@ def _why(result: LabResult) -> str:
     lost = round(100 * (1 - twonn / spec.dim))
     edge = ", and most points lie near the edge" if spec.manifold in ("cube", "ball") else ""
     return (
-        f", {lost} % too low, because {spec.points:,} points are few in {spec.dim} dimensions: even "
-        f"the nearest neighbour is far away{edge}"
+        f", {lost} % too low, because {spec.points:,} points are few in {spec.dim} dimensions: "
+        f"even the nearest neighbour is far away{edge}"
     )
 
 

@@ -1,0 +1,243 @@
+"""Manifold lab: estimators of the dimension on manifolds whose dimension is known."""
+
+from functools import partial
+
+import streamlit as st
+
+from core.data.manifolds import MANIFOLDS, ManifoldSpec
+from core.figures import dimension, manifolds
+from core.jobs import warm
+from core.manifold_lab import (
+    NOISES,
+    POINTS,
+    PRESETS,
+    SEEDS,
+    LabResult,
+    Sweep,
+    ambients,
+    dimensions,
+    points_csv,
+    preset_of,
+    reading,
+    surprise,
+    swept,
+)
+from core.text import plain
+from pages._ui import choices, frame
+from pages._ui.cards import Reading, figure_card
+from pages._ui.choices import choose
+from pages._ui.live import result_of
+
+FIRST = PRESETS[0].spec
+VIEWS = {"components": "principal components", "own": "as made"}
+TWONN = "Facco, d'Errico, Rodriguez and Laio, Scientific Reports 2017"
+MLE = "Levina and Bickel 2004; MacKay and Ghahramani 2005"
+
+
+def set_all(spec: ManifoldSpec) -> None:
+    """Every choice at once, from a button."""
+    for key, value in (
+        ("manifold", spec.manifold),
+        ("dim", spec.dim),
+        ("ambient", spec.ambient),
+        ("points", spec.points),
+        ("noise", spec.noise),
+        ("seed", spec.seed),
+    ):
+        choices.set_choice(key, value)
+
+
+def presets() -> None:
+    with st.container(horizontal=True, gap="small", key="presets"):
+        for preset in PRESETS:
+            st.button(
+                preset.title, key=f"preset_{preset.id}", on_click=set_all, args=(preset.spec,)
+            )
+        st.button(
+            "Surprise me",
+            key="preset_surprise",
+            icon=":material/casino:",
+            on_click=lambda: set_all(surprise()),
+        )
+
+
+def controls() -> tuple[ManifoldSpec, str]:
+    """The sample that the reader chose, and the coordinates of its picture."""
+    with st.container(border=True, key="card_controls"):
+        name = choose(
+            "manifold",
+            list(MANIFOLDS),
+            FIRST.manifold,
+            partial(st.selectbox, "Manifold", format_func=lambda m: MANIFOLDS[m].title),
+        )
+        manifold = MANIFOLDS[name]
+        dims = dimensions(manifold)
+        dim = choose("dim", dims, 2 if 2 in dims else dims[0], one_of("Intrinsic dimension", dims))
+        spaces = ambients(manifold, dim)
+        ambient = choose("ambient", spaces, spaces[0], one_of("Ambient dimension", spaces))
+        points = choose("points", POINTS, FIRST.points, one_of("Points", POINTS))
+        noise = choose(
+            "noise",
+            NOISES,
+            0.0,
+            partial(
+                st.select_slider,
+                "Noise",
+                format_func=lambda share: f"{100 * share:g} %",
+                help="Root mean square displacement of a point, as a share of the root mean square "
+                "distance from the centre. Gaussian, equal in all ambient directions.",
+            ),
+        )
+        seed = choose("seed", SEEDS, 0, one_of("Seed", SEEDS))
+        spec = ManifoldSpec(name, dim, ambient, points, noise, seed)
+        shown = choose(
+            "coordinates",
+            list(VIEWS),
+            "components",
+            partial(
+                st.segmented_control,
+                "Coordinates of the picture",
+                required=True,
+                format_func=VIEWS.__getitem__,
+            ),
+        )
+        st.download_button(
+            "Points as CSV",
+            data=partial(points_csv, spec),
+            file_name=f"{name}-{dim}-in-{ambient}.csv",
+            mime="text/csv",
+            on_click="ignore",
+            type="tertiary",
+            icon=":material/download:",
+        )
+    return spec, shown
+
+
+def one_of(label: str, options: tuple[int, ...]):
+    """A slider over numbers, or the one number there is, which nobody can change."""
+    if len(options) > 1:
+        return partial(st.select_slider, label, format_func=lambda n: f"{n:,}")
+    return partial(st.selectbox, label, disabled=True)
+
+
+def picture(result: LabResult, shown: str) -> None:
+    manifold = MANIFOLDS[result.spec.manifold]
+    style = frame.style("large")
+    uniform = "" if manifold.uniform else " Its points are not quite uniform on it."
+    figure_card(
+        "cloud",
+        "The points",
+        manifolds.cloud(result, style, shown),
+        style,
+        Reading(
+            "Drag to turn. The points in three coordinates; colour is the "
+            f"{manifold.coordinate}. **Principal components** are the three directions of largest "
+            "variance; **as made** are the manifold's own first coordinates, before it was turned "
+            f"into the ambient space.{uniform}"
+        ),
+        alt=f"Points of a {manifold.title} in three coordinates.",
+    )
+
+
+def against_truth(result: LabResult) -> None:
+    style = frame.style("large")
+    figure_card(
+        "estimates",
+        "Every estimator and the truth",
+        manifolds.estimates(result, style),
+        style,
+        Reading(
+            "TwoNN and MLE look at nearest neighbours and estimate how many ways a point can move. "
+            "PCA counts straight directions, so it sees the room that a bent set takes. Bars are "
+            "95 % intervals: they tell chance, **not** bias.",
+            r"\hat d:\; -\log(1-F(\mu))=d\,\log\mu,\quad \mu=r_2/r_1",
+            f"{TWONN}; {MLE}",
+        ),
+        alt="Dot plot of every estimate with the true dimension as a line.",
+    )
+
+
+def curves(result: LabResult) -> None:
+    style = frame.style()
+    left, right = st.columns(2)
+    with left:
+        figure_card(
+            "decimation",
+            "Against number of points",
+            dimension.decimation(result.estimates, style),
+            style,
+            Reading(
+                "The same estimates from random subsets. Fewer points look from further away: "
+                "noise then counts less, and curvature more.",
+                source=TWONN,
+            ),
+            alt="Estimates against the number of points.",
+        )
+    with right:
+        figure_card(
+            "spectrum",
+            "PCA spectrum",
+            dimension.pca_spectrum(result.estimates, style),
+            style,
+            Reading(
+                "Share of variance of every principal component. A sharp drop at the truth means "
+                "that the set is flat; a later one, that it bends.",
+                r"\lambda_i/\textstyle\sum_j\lambda_j",
+            ),
+            alt="Share of variance by principal component.",
+        )
+
+
+def sweep_card(spec: ManifoldSpec) -> None:
+    request = swept(spec)
+    result: Sweep | None = result_of(
+        "manifold_sweep", "core.manifold_lab:sweep", request, "Sweeping over the dimension"
+    )
+    if result is None:
+        return
+    style = frame.style("large")
+    title = MANIFOLDS[spec.manifold].title
+    alone = f" The {title} has one dimension only, so flat cubes stand in for it."
+    same = request.manifold == spec.manifold
+    figure_card(
+        "bias",
+        "Estimate against the true dimension",
+        manifolds.bias(result, style, spec.dim if same else None),
+        style,
+        Reading(
+            f"The same number of points ({spec.points:,}) and noise for every dimension. Far from "
+            "zero the curves bend below the dashed line: **high dimensions read low**, since the "
+            "number of points needed grows exponentially. Noise lifts the curves on the left, "
+            f"where neighbours are closer than the noise is wide.{'' if same else alone}",
+            source=TWONN,
+        ),
+        alt="Estimates against the true dimension, with the diagonal.",
+    )
+
+
+frame.guard(__file__)
+warm()
+frame.title(
+    "Manifold lab",
+    line="How many dimensions do these points have? Choose a manifold whose dimension is known, "
+    "and see what every estimator answers.",
+)
+presets()
+left, right = st.columns([1, 3])
+with left:
+    spec, shown = controls()
+with right:
+    result = result_of("manifold", "core.manifold_lab:measure", spec, "Measuring")
+    if result is not None:
+        with st.container(border=True, key="card_sentence"):
+            st.markdown(plain(reading(result)))
+            if (preset := preset_of(spec)) is not None:
+                st.caption(plain(preset.lesson))
+        one, two = st.columns(2)
+        with one:
+            picture(result, shown)
+        with two:
+            against_truth(result)
+if result is not None:
+    curves(result)
+    sweep_card(spec)
