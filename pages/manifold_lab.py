@@ -29,7 +29,7 @@ from pages._ui.choices import choose
 from pages._ui.live import result_of
 
 FIRST = PRESETS[0].spec
-VIEWS = {"components": "principal components", "own": "as made"}
+VIEWS = {"own": "as made", "components": "principal components"}
 TWONN = "Facco, d'Errico, Rodriguez and Laio, Scientific Reports 2017"
 MLE = "Levina and Bickel 2004; MacKay and Ghahramani 2005"
 
@@ -93,7 +93,7 @@ def controls() -> tuple[ManifoldSpec, str]:
         shown = choose(
             "coordinates",
             list(VIEWS),
-            "components",
+            "own",
             partial(
                 st.segmented_control,
                 "Coordinates of the picture",
@@ -131,9 +131,9 @@ def picture(result: LabResult, shown: str) -> None:
         style,
         Reading(
             "Drag to turn. The points in three coordinates; colour is the "
-            f"{manifold.coordinate}. **Principal components** are the three directions of largest "
-            "variance; **as made** are the manifold's own first coordinates, before it was turned "
-            f"into the ambient space.{uniform}"
+            f"{manifold.coordinate}. **As made** are the manifold's own first coordinates, before "
+            "it was turned into the ambient space; **principal components** are the directions of "
+            f"largest variance.{uniform}"
         ),
         alt=f"Points of a {manifold.title} in three coordinates.",
     )

@@ -30,11 +30,12 @@ _WIDE = 12  # ratio of largest to smallest estimate beyond which their axis is l
 
 
 def cloud(
-    result: LabResult, style: Style, coordinates: Literal["components", "own"] = "components"
+    result: LabResult, style: Style, coordinates: Literal["own", "components"] = "own"
 ) -> go.Figure:
     """The points in three coordinates, coloured by an intrinsic one."""
     manifold = find_manifold(result.spec.manifold)
     points = three_columns(getattr(result, coordinates))  # (m, 3)
+    axes = "PC 1 to 3" if coordinates == "components" else "coordinates 1 to 3"
     ramp = style.palette.sequential[2:]
     colors = (*ramp, *ramp[-2::-1]) if manifold.periodic else ramp
     trace = {
@@ -49,14 +50,11 @@ def cloud(
             "colorscale": colorscale(colors),
             "showscale": False,
         },
-        "hovertemplate": f"<b>{manifold.coordinate} %{{customdata:.2f}}</b><extra></extra>",
+        "hovertemplate": f"<b>{manifold.coordinate} %{{customdata:.2f}}</b>"
+        f"<br>{axes} %{{x:.2f}}, %{{y:.2f}}, %{{z:.2f}}<extra></extra>",
     }
     height = _height(style)
-    scene = spatial_scene((), points[:0], points, (style.measures.width, height), style, 1.6)
-    for i, axis in enumerate("xyz"):
-        name = f"PC {i + 1}" if coordinates == "components" else f"coordinate {i + 1}"
-        font = {"size": style.measures.ticks, "color": style.palette.muted}
-        scene[f"{axis}axis"] = {"title": {"text": name, "font": font}}
+    scene = spatial_scene((), points[:0], points, (style.measures.width, height), style, 1.45)
     margin = {"l": 0, "r": 0, "t": 0, "b": 0}
     return figure(style, [trace], height=height, margin=margin, scene=scene)
 
