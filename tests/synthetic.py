@@ -17,6 +17,7 @@ from core.results import (
     Candidate,
     CheckpointSummary,
     ClassGeometry,
+    Cycle,
     DataSummary,
     Decimation,
     Estimate,
@@ -241,6 +242,9 @@ def _topology(loops: int, rng: np.random.Generator) -> Topology:
     births = np.concatenate([rng.uniform(0.6, 0.9, loops), rng.uniform(0.5, 0.75, 25)])
     deaths = np.concatenate([rng.uniform(1.2, 1.8, loops), births[loops:] + rng.exponential(0.05)])
     deaths[loops:] = np.minimum(deaths[loops:], births[loops:] + 0.15)
+    turn = np.linspace(0, 2 * np.pi, 60, endpoint=False)
+    circle = np.column_stack([np.cos(turn), np.sin(turn), 0 * turn])  # (60, 3)
+    longest = np.argsort(births - deaths)[:6]
     return Topology(
         betti=(1, loops),
         scale=scale,
@@ -250,6 +254,14 @@ def _topology(loops: int, rng: np.random.Generator) -> Topology:
         landmarks=60,
         points=200,
         cover_radius=0.45,
+        spacing=0.2,
+        rows=np.arange(60),
+        coordinates=circle.astype(np.float16),
+        cycles=tuple(
+            Cycle(float(births[i]), float(deaths[i]), np.arange(k, 60, 2 + k))
+            for k, i in enumerate(longest)
+        ),
+        entropy=(3.9, 2.1),
     )
 
 

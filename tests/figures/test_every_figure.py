@@ -8,11 +8,22 @@ import numpy as np
 import plotly.graph_objects as go
 import pytest
 
-from core.figures import dimension, layers, means, projections, topology, weights
+from core.figures import (
+    dimension,
+    layers,
+    loops,
+    means,
+    persistence,
+    projections,
+    topology,
+    topology_lines,
+    weights,
+)
 from core.figures.export import figure_csv, with_title
 from core.figures.theme import Style
 from core.metrics.geometry import alignment, cosines, norms
 from core.results import Analysis
+from core.topology_grid import grid_of_analysis
 from tests.synthetic import synthetic_analysis
 
 STYLES = [Style(m, s) for m in ("light", "dark") for s in ("card", "large", "presentation")]
@@ -46,10 +57,16 @@ def every_figure(a: Analysis, style: Style) -> dict[str, go.Figure]:
         "decimation": dimension.decimation(dimension_of, style),
         "betti_by_layer": topology.betti_by_layer(a, style),
         "betti_by_layer, peak": topology.betti_by_layer(a, style, at="peak"),
-        "betti_total": topology.betti_total(a, style),
-        "diagram": topology.persistence_diagram(topology_of, style),
-        "barcode": topology.barcode(topology_of, style),
-        "betti_curve": topology.betti_curve(topology_of, style, 0.5),
+        "betti_grid": topology.betti_grid(
+            grid_of_analysis(a), names, style, selected=(a.layers[0].name, 1)
+        ),
+        "entropy": topology_lines.entropy_by_layer(
+            grid_of_analysis(a), names, style, 1, (a.layers[0].name, 1)
+        ),
+        "diagram": persistence.diagram(topology_of, style, loop=0),
+        "barcode": persistence.barcode(topology_of, style, loop=0),
+        "betti_curve": persistence.betti_curve(topology_of, style, 0.5),
+        "loop": loops.cycle_view(topology_of, style, 0),
         "separation": layers.separation_by_layer(a, style),
         "nc1": layers.separation_by_layer(a, style, "nc1", selected=a.layers[0].name),
         "nonzero": layers.nonzero_by_layer(a, style),
@@ -158,7 +175,7 @@ def test_an_analysis_of_weights_alone_draws_its_weights():
     assert dimension.dimension_by_layer(bare, style).layout.annotations
     assert dimension.dimension_by_class(bare, style).layout.annotations
     assert topology.betti_by_layer(bare, style).layout.annotations
-    assert topology.betti_total(bare, style).layout.annotations
+    assert topology.betti_grid(grid_of_analysis(bare), (), style).layout.annotations
     assert layers.separation_by_layer(bare, style).layout.annotations
     assert layers.nonzero_by_layer(bare, style).layout.annotations
     assert layers.accuracy_by_layer(bare, style).layout.annotations

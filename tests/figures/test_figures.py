@@ -10,7 +10,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from core.figures import dimension, labels, layers, means, projections, scatter, series, topology
+from core.figures import (
+    dimension,
+    labels,
+    layers,
+    means,
+    persistence,
+    projections,
+    scatter,
+    series,
+    topology,
+)
 from core.figures.export import figure_csv
 from core.figures.theme import Style
 from core.metrics.persistence import betti_at, threshold
@@ -331,7 +341,7 @@ def circle() -> Topology:
 
 def test_the_curve_shows_the_numbers_at_the_marked_scale():
     shape = circle()
-    fig = topology.betti_curve(shape, LARGE, 0.9)
+    fig = persistence.betti_curve(shape, LARGE, 0.9)
     texts = [a.text for a in fig.layout.annotations]
     assert texts == ["scale 0.900", "β₀ = 1", "β₁ = 1"]
     assert betti_at(shape, 0.9) == (1, 1)
@@ -342,18 +352,18 @@ def test_the_curve_shows_the_numbers_at_the_marked_scale():
 
 
 def test_noise_is_pale_in_the_diagram_and_the_band_has_its_width():
-    fig = topology.persistence_diagram(circle(), LARGE)
+    fig = persistence.diagram(circle(), LARGE)
     drawn = {t.name: t for t in fig.data}
     assert list(drawn["loops"].y) == pytest.approx([1.7])
     assert list(drawn["loops, noise"].y) == pytest.approx([0.45])
-    assert drawn["components"].customdata[0] == "∞"
+    assert drawn["components"].text[0] == "∞"
     band = drawn["confidence band"]
     assert band.y[-1] - band.x[-1] == pytest.approx(threshold(circle(), 1))
     assert fig.layout.yaxis.ticktext[-1] == "∞"
 
 
 def test_a_barcode_has_a_bar_a_hole():
-    fig = topology.barcode(circle(), LARGE)
+    fig = persistence.barcode(circle(), LARGE)
     bars = {t.name: [v for v in t.x if v is not None] for t in fig.data}
     assert bars["loops, significant"] == [0.5, 1.7]
     assert bars["loops, noise"] == [0.4, 0.45]
@@ -362,7 +372,7 @@ def test_a_barcode_has_a_bar_a_hole():
 
 def test_why_there_is_no_diagram():
     empty = replace(circle(), diagrams=(np.zeros((0, 2)),), reason="12 points are too few.")
-    fig = topology.barcode(empty, CARD)
+    fig = persistence.barcode(empty, CARD)
     assert "too few" in fig.layout.annotations[0].text
 
 
