@@ -217,15 +217,17 @@ def sweep_card(spec: ManifoldSpec) -> None:
 
 frame.guard(__file__)
 warm()
-frame.title(
-    "Manifold lab",
-    line="How many dimensions do these points have? Choose a manifold whose dimension is known, "
-    "and see what every estimator answers.",
-)
+head = st.container()
 presets()
 left, right = st.columns([1, 3])
 with left:
     spec, shown = controls()
+with head:  # after the choices: it names what a link asked for in vain
+    frame.title(
+        "Manifold lab",
+        line="How many dimensions do these points have? Choose a manifold whose dimension is "
+        "known, and see what every estimator answers.",
+    )
 with right:
     result = result_of("manifold", "core.manifold_lab:measure", spec, "Measuring")
     if result is not None:
