@@ -46,8 +46,7 @@ def between_layers(
         column = [_scaled(cell) for cell in grid.column(scope)]
         for dimension, by_scope in enumerate(found):
             by_scope[scope] = tuple(
-                _distance(one, other, dimension)
-                for one, other in pairwise(column)
+                _distance(one, other, dimension) for one, other in pairwise(column)
             )
     return tuple(found)
 

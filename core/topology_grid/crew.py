@@ -64,6 +64,10 @@ class Crew:
         self._hand_out()
 
     @property
+    def processes(self) -> tuple[BaseProcess, ...]:
+        return tuple(self._processes.values())
+
+    @property
     def unfinished(self) -> int:
         return len(self._waiting) + sum(len(held) for held in self._held.values())
 
@@ -82,10 +86,7 @@ class Crew:
             try:
                 kind, text = line.recv()
             except (EOFError, OSError):
-                kind, text = (
-                    "fault",
-                    f"the worker process was ended, probably for want of memory; {REMEDY}",
-                )
+                kind, text = "fault", f"the worker was ended, probably for want of memory: {REMEDY}"
             if kind == "fault":
                 raise UserError(f"{task.label}: {text}")
             if kind == "bug":
