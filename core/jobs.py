@@ -42,7 +42,10 @@ Outcome = tuple[State, str | None, Any]  # of a run: state, error, result
 REMEMBERED = 200  # finished jobs
 GRACE_SECONDS = 2.0  # between asking a worker to stop and killing it
 _POLL_SECONDS = 0.05
-_PRELOAD = ["torch", "torchvision", "sklearn.neighbors", "sklearn.linear_model", "ripser"]
+_PRELOAD = [
+    *("torch", "torchvision", "sklearn.neighbors", "sklearn.linear_model", "ripser"),
+    *("core.analysis", "core.topology_grid.compute"),
+]
 _ON_LINUX = sys.platform == "linux"
 
 

@@ -8,7 +8,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +22,9 @@ from core.progress import IsCancelled, Progress, check, never, silent
 from core.topology_grid.cells import ALL, GridRequest, begin, cell_path, grid_id
 from core.topology_grid.crew import REMEDY, Crew, Task
 from core.topology_grid.sources import BUDGET_BYTES, Source, open_source
+
+Cell = tuple[int, str | int]
+"""A layer's position in the source, and ``ALL`` or the index of a class."""
 
 MEMORY_BYTES = 3 << 30  # of all workers together
 FILES = 3  # layers whose points may lie on disk at a time
@@ -53,7 +56,9 @@ def forecast(
     request.check()
     progress(0, 1, "Trying a few images and cells")
     source = open_source(request, cancelled)
-    return _forecast(request, source, _missing(request, source), cancelled)
+    missing = _missing(request, source)
+    cost = _cost_of_cells(request, source, missing, cancelled)
+    return _with_reading(cost, source, sorted({index for index, _ in missing}))
 
 
 def compute(
@@ -61,9 +66,9 @@ def compute(
 ) -> str:
     """Compute the missing cells of a grid, keep each one as it is finished, return the grid's id.
 
-    The first message is the forecast. Raises Cancelled within a tenth of a second and a batch of
-    images; what is finished stays. UserError, in one sentence, for whatever is wrong with the
-    input, too large for the memory, or ended from outside.
+    The forecast comes before the first cell. Raises Cancelled within a tenth of a second and a
+    batch of images; what is finished stays. UserError, in one sentence, for whatever is wrong
+    with the input, too large for the memory, or ended from outside.
     """
     request.check()
     grid = grid_id(request)
@@ -74,63 +79,75 @@ def compute(
     if not missing:
         return grid
     check(cancelled)
-    cost = _forecast(request, source, missing, cancelled)
-    progress(0, len(missing), f"Forecast: {cost.describe()}")
+    cost = _cost_of_cells(request, source, missing, cancelled)
     with _points_folder() as place:
         crew = Crew(cost.workers, MEMORY_BYTES)
         try:
-            _fill(request, source, place, missing, crew, progress, cancelled)
+            work = _Work(request, source, missing, place, crew, progress, cancelled)
+            layers = sorted({index for index, _ in missing})
+            at_once = source.at_once(layers)
+            work.hand_over(at_once)
+            rest = [index for index in layers if index not in at_once]
+            work.say(f"Forecast: {_with_reading(cost, source, rest).describe()}")
+            work.hand_over(rest)
+            work.finish()
         finally:
             crew.end()
     return grid
 
 
-def _fill(
-    request: GridRequest,
-    source: Source,
-    place: Path,
-    missing: Sequence[tuple[int, str | int]],
-    crew: Crew,
-    progress: Progress,
-    cancelled: IsCancelled,
-) -> None:
-    """Hand every layer to the crew as it is read, and report cells as they are finished."""
-    done = 0
+@dataclass
+class _Work:
+    """Layers on their way to the crew, and cells on their way back."""
 
-    def tend(seconds: float) -> None:
-        nonlocal done
-        for task in crew.collect(seconds):
-            done += 1
-            progress(done, len(missing), task.label)
-        check(cancelled)
+    request: GridRequest
+    source: Source
+    missing: Sequence[Cell]
+    place: Path  # of the points
+    crew: Crew
+    progress: Progress
+    cancelled: IsCancelled
+    done: int = 0
 
-    def tended() -> bool:
-        tend(0)  # the workers must not wait while the network runs
-        return cancelled()
+    def say(self, what: str) -> None:
+        self.progress(self.done, len(self.missing), what)
 
-    layers = sorted({index for index, _ in missing})
-    for index, points in source.clouds(layers, tended):
-        while crew.files >= FILES:
-            tend(POLL_SECONDS)
-        file = place / f"{index}.npy"
-        np.save(file, points)
-        scopes = [scope for layer, scope in missing if layer == index]
-        crew.add([_task(request, source, index, scope, file) for scope in scopes])
-        del points
-        tend(0)
-    while crew.unfinished:
-        tend(POLL_SECONDS)
+    def tend(self, seconds: float) -> None:
+        """Report what is finished within ``seconds``; raise Cancelled."""
+        for task in self.crew.collect(seconds):
+            self.done += 1
+            self.say(task.label)
+        check(self.cancelled)
 
+    def tended(self) -> bool:
+        """For loops that ask whether to stop: the crew must not wait while the network runs."""
+        self.tend(0)
+        return self.cancelled()
 
-def _task(request: GridRequest, source: Source, layer: int, scope: str | int, file: Path) -> Task:
-    return Task(
-        label=f"{source.layers[layer]}, "
-        + ("all classes" if scope == ALL else source.class_names[int(scope)]),
-        points=file,
-        rows=None if scope == ALL else np.flatnonzero(source.labels == scope),
-        options=request.options,
-        target=cell_path(grid_id(request), layer, scope),
-    )
+    def hand_over(self, layers: Sequence[int]) -> None:
+        """Read layers, and hand their cells to the crew as far as the disk has room for them."""
+        for index, points in self.source.clouds(layers, self.tended) if layers else ():
+            while self.crew.files >= FILES:
+                self.tend(POLL_SECONDS)
+            file = self.place / f"{index}.npy"
+            np.save(file, points)
+            del points
+            self.crew.add([self._task(*cell, file) for cell in self.missing if cell[0] == index])
+
+    def finish(self) -> None:
+        while self.crew.unfinished:
+            self.tend(POLL_SECONDS)
+
+    def _task(self, layer: int, scope: str | int, file: Path) -> Task:
+        source = self.source
+        name = "all classes" if scope == ALL else source.class_names[int(scope)]
+        return Task(
+            label=f"{source.layers[layer]}, {name}",
+            points=file,
+            rows=None if scope == ALL else np.flatnonzero(source.labels == scope),
+            options=self.request.options,
+            target=cell_path(grid_id(self.request), layer, scope),
+        )
 
 
 @contextmanager
@@ -146,7 +163,7 @@ def _points_folder() -> Iterator[Path]:
         yield Path(place)
 
 
-def _missing(request: GridRequest, source: Source) -> list[tuple[int, str | int]]:
+def _missing(request: GridRequest, source: Source) -> list[Cell]:
     """Layer's position and scope of the cells to compute, layer by layer, classes first."""
     names = source.layers if request.layers is None else request.layers
     if unknown := [name for name in names if name not in source.layers]:
@@ -163,12 +180,10 @@ def _missing(request: GridRequest, source: Source) -> list[tuple[int, str | int]
     ]
 
 
-def _forecast(
-    request: GridRequest,
-    source: Source,
-    missing: Sequence[tuple[int, str | int]],
-    cancelled: IsCancelled,
+def _cost_of_cells(
+    request: GridRequest, source: Source, missing: Sequence[Cell], cancelled: IsCancelled
 ) -> GridForecast:
+    """The cost once the points are there. UserError where a cell is too large."""
     counts = np.bincount(source.labels, minlength=len(source.class_names))
     widths = source.widths()
     product = seconds_per_product()
@@ -189,11 +204,16 @@ def _forecast(
             f"one cell needs about {memory / (1 << 30):.1f} GiB of memory, more than the "
             f"{MEMORY_BYTES / (1 << 30):.0f} GiB that it may use: {REMEDY}"
         )
-    workers = min(cores(), len(missing), max(1, MEMORY_BYTES // max(memory, 1)))
-    reading = source.seconds(sorted({index for index, _ in missing}))
+    workers = max(1, min(cores(), len(missing), MEMORY_BYTES // max(memory, 1)))
     return GridForecast(
-        seconds=max((homology + distances + reading) / cores(), reading),
+        seconds=(homology + distances) / workers,
         memory_bytes=BUDGET_BYTES + workers * memory,
         cells=len(missing),
         workers=workers,
     )
+
+
+def _with_reading(cost: GridForecast, source: Source, layers: Sequence[int]) -> GridForecast:
+    """The same with the time to read these layers, on a core that the workers share."""
+    reading = source.seconds(layers) if layers else 0.0
+    return replace(cost, seconds=max(cost.seconds + reading / cores(), reading))

@@ -10,6 +10,7 @@ import multiprocessing
 import sys
 import traceback
 from collections import Counter, deque
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from multiprocessing import connection
 from multiprocessing.connection import Connection
@@ -23,9 +24,10 @@ from core import store
 from core.errors import UserError
 from core.jobs import main_module_left_alone, resident_bytes
 from core.results import TopologyOptions
+from core.worker import limit_threads
 
 AHEAD = 3  # cells that a worker holds, so that it need not wait for the next one
-_PRELOAD = ["core.metrics.topology", "core.topology_grid.crew", "ripser"]
+FORKS = sys.platform == "linux"  # a worker has the libraries at once, and shares their memory
 REMEDY = "choose fewer landmarks or a lower dimension"
 
 
@@ -52,10 +54,10 @@ class Crew:
         self._baseline: dict[Connection, int] = {}
         self._left: Counter[Path] = Counter()  # cells to measure of every file of points
         for _ in range(count):
-            ours, process = _start()
-            self._held[ours] = deque()
-            self._processes[ours] = process
-            self._baseline[ours] = resident_bytes(process.pid) or 0
+            line, process = _start(tuple(self._held))
+            self._held[line] = deque()
+            self._processes[line] = process
+            self._baseline[line] = resident_bytes(process.pid) or 0
 
     def add(self, tasks: list[Task]) -> None:
         """Queue tasks; a file of points is deleted after the last of its tasks."""
@@ -144,23 +146,28 @@ def measure(task: Task) -> None:
     store.save(task.target, cell)
 
 
-def _start() -> tuple[Connection, BaseProcess]:
-    on_linux = sys.platform == "linux"
-    context: Any = multiprocessing.get_context("forkserver" if on_linux else "spawn")
-    if on_linux:
-        context.set_forkserver_preload(_PRELOAD)
-    ours, theirs = context.Pipe()
-    process = context.Process(target=_work, args=(theirs,), daemon=True, name="featurescope cell")
+def _start(ours: Sequence[Connection]) -> tuple[Connection, BaseProcess]:
+    """A worker and the line to it; ``ours`` are the lines to the workers before it."""
+    context: Any = multiprocessing.get_context("fork" if FORKS else "spawn")
+    mine, theirs = context.Pipe()
+    inherited = (*ours, mine) if FORKS else ()
+    process = context.Process(
+        target=_work, args=(theirs, inherited), daemon=True, name="featurescope cell"
+    )
     with main_module_left_alone():
         process.start()
     theirs.close()
-    return ours, process
+    return mine, process
 
 
-def _work(line: Connection) -> None:
-    """The inside of a worker: tasks come, ("done", "") or what went wrong goes back."""
-    from core.worker import limit_threads
+def _work(line: Connection, inherited: Sequence[Connection]) -> None:
+    """The inside of a worker: tasks come, ("done", "") or what went wrong goes back.
 
+    ``inherited`` are copies of the other ends: while one is open, the end of the parent is not
+    noticed.
+    """
+    for other in inherited:
+        other.close()
     limit_threads(1)
     while True:
         try:

@@ -41,6 +41,9 @@ class Source(Protocol):
     def widths(self) -> tuple[int, ...]:
         """Dimensions of the points of every layer."""
 
+    def at_once(self, layers: Sequence[int]) -> list[int]:
+        """Those of these layers that are read without running anything."""
+
     def seconds(self, layers: Sequence[int]) -> float:
         """About how long reading these layers takes, from a trial on a few images."""
 
@@ -68,6 +71,9 @@ class _FileSource:
 
     def widths(self) -> tuple[int, ...]:
         return (self._points.shape[1],)
+
+    def at_once(self, layers: Sequence[int]) -> list[int]:
+        return list(layers)
 
     def seconds(self, layers: Sequence[int]) -> float:
         return 0.0
@@ -107,14 +113,13 @@ class _NetworkSource:
         need = 4 * len(self.positions) * sum(widths[i] for i in layers)
         return once * (1 + need / BUDGET_BYTES) / 2 if need > BUDGET_BYTES else once
 
+    def at_once(self, layers: Sequence[int]) -> list[int]:
+        return [i for i in layers if self.taps[i].site == "input" and not self.taps[i].path]
+
     def clouds(
         self, layers: Sequence[int], cancelled: IsCancelled
     ) -> Iterator[tuple[int, np.ndarray]]:
-        """The input comes first by itself: it needs no pass through the network."""
-        first = [i for i in layers if self.taps[i].site == "input" and not self.taps[i].path]
-        rest = [i for i in layers if i not in first]
-        for part in filter(None, (first, rest)):
-            yield from self._read(part, self.positions, cancelled)
+        return self._read(layers, self.positions, cancelled)
 
     def _read(
         self, layers: Sequence[int], positions: np.ndarray, cancelled: IsCancelled
