@@ -127,6 +127,7 @@ def _analyze_model(
         weights=weights,
         classifier=None if features.weight is None else classifier_geometry(features.weight),
         warnings=tuple(checkpoint.warnings) + tuple(dataset.warnings) + tuple(features.warnings),
+        activations=features.activations,
     )
 
 

@@ -120,6 +120,20 @@ class Sparsity:
 
 
 @dataclass(frozen=True, slots=True)
+class Activation:
+    """The output of one activation function, or of a block that ends in one."""
+
+    name: str  # unique: "layer1.0.relu1", or that of the LayerAnalysis that it is
+    module: str  # module path and call number
+    kind: str  # class of the module
+    shape: tuple[int, ...]  # of one sample's output
+    block: str  # the block that it lies in; "" outside blocks
+    position: int  # 1 for the first activation of its block, 0 outside blocks
+    depth: float  # 0 input … 1 output
+    sparsity: Sparsity
+
+
+@dataclass(frozen=True, slots=True)
 class Decimation:
     """Estimate against number of points (mean over random subsets)."""
 
@@ -377,6 +391,7 @@ class Analysis:
     classifier: ClassGeometry | None = None  # the classifier's rows alone, from the weights
     warnings: tuple[str, ...] = ()
     schema: int = SCHEMA
+    activations: tuple[Activation, ...] = ()  # in call order, those inside blocks too
 
     def layer(self, name: str) -> LayerAnalysis:
         """The layer of that name, or KeyError."""

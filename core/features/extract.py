@@ -22,12 +22,20 @@ from core.features.hooks import module_lock
 from core.features.passes import Meter, ModelLike, Placed
 from core.features.readings import canonical, flattened, numbers, pooled, pooled_dim
 from core.features.statistics import ClassStatistics, ProjectedStatistics
-from core.features.taps import Tap, Trace, penultimate_index, select
+from core.features.taps import (
+    Tap,
+    Trace,
+    block_positions,
+    blocks_of,
+    inner_activations,
+    penultimate_index,
+    select,
+)
 from core.features.zeros import SmallCounts, ZeroCounts
 from core.metrics.moments import ClassMoments
 from core.metrics.sparsity import sparsity
 from core.progress import IsCancelled, Progress, check, never, silent
-from core.results import Settings, Sparsity
+from core.results import Activation, Settings, Sparsity
 
 SAMPLE = 2000
 """Samples kept for pictures, dimension and topology, at most."""
@@ -100,6 +108,7 @@ class Features:
     penultimate_nc4: float | None
     seconds: dict[str, float]
     warnings: tuple[str, ...] = ()
+    activations: tuple[Activation, ...] = ()  # in call order, those inside blocks too
 
     @property
     def taps(self) -> tuple[Tap, ...]:
@@ -171,6 +180,13 @@ def _check_means(taps: Sequence[Tap], classes: int, flat: bool) -> None:
         )
 
 
+def _inner(traced: Trace, taps: tuple[Tap, ...], settings: Settings) -> tuple[Tap, ...]:
+    """Activations inside blocks, of which only the zeros are counted."""
+    if settings.layers != "auto" or "sparsity" not in settings.metrics:
+        return ()
+    return inner_activations(traced, taps)
+
+
 def try_pace(
     placed: Placed, dataset: Dataset, taps: Sequence[Tap], settings: Settings
 ) -> devices.Pace:
@@ -179,6 +195,36 @@ def try_pace(
     rows = np.arange(len(few))
     readers = [_Reader(tap, placed, settings, few.labels, few.classes, rows, rows) for tap in taps]
     return passes.find_pace(placed, few, taps, [r.look for r in readers], settings.batch_size)
+
+
+class _Zeros:
+    """The zeros of one tap."""
+
+    def __init__(self, tap: Tap, placed: Placed, labels: np.ndarray, classes: int) -> None:
+        self.tap = tap
+        self._labels, self._classes = labels, classes
+        self._channels_last = placed.channels_last
+        smooth = tap.is_activation and not tap.relu_like
+        counter = SmallCounts if smooth else ZeroCounts
+        self._counts = counter(labels, classes, int(np.prod(tap.shape)))
+
+    def look(self, rows: slice, x: Tensor) -> None:
+        self._counts.update(rows, flattened(x, self._channels_last))
+
+    def sparsity(self) -> Sparsity:
+        self._counts.finish()
+        return sparsity(
+            self._counts.share,
+            self._counts.active,
+            self._labels,
+            self._classes,
+            approximate=self._counts.approximate,
+            threshold=self._counts.threshold,
+            is_activation=self.tap.is_activation,
+            relu_like=self.tap.relu_like,
+            unit_counts=self._counts.units.counts,
+            active_sets=self._counts.units.sets,
+        )
 
 
 class _Reader:
@@ -211,10 +257,9 @@ class _Reader:
         self.second: ProjectedStatistics | None = None
         self.coordinates = np.empty((0, 0), dtype=np.float32)  # (kept, r)
         self.nearest = np.full(len(labels), -1)  # (N,) class, -1: not in the second look
-        self.zeros: ZeroCounts | SmallCounts | None = None
+        self.zeros: _Zeros | None = None
         if "sparsity" in settings.metrics and tap.kind not in _NO_SPARSITY:
-            smooth = tap.is_activation and not tap.relu_like
-            self.zeros = (SmallCounts if smooth else ZeroCounts)(len(labels), self.flat_dim)
+            self.zeros = _Zeros(tap, placed, labels, classes)
 
     def look(self, rows: slice, x: Tensor) -> None:
         """One batch of the first pass."""
@@ -224,7 +269,7 @@ class _Reader:
             self._keep(rows, x)
             self.first.update(self._vectors(x), self._labels[rows])
         if self.zeros is not None:
-            self.zeros.update(rows, flattened(x, self._channels_last))
+            self.zeros.look(rows, x)
 
     def _keep(self, rows: slice, x: Tensor) -> None:
         row = self._kept_row[rows]
@@ -265,7 +310,7 @@ class _Reader:
             for rows in _chunks(len(self.kept)):
                 self._project(self._again[rows], self.kept[rows])
 
-    def layer(self, sample_rows: np.ndarray, classes: int) -> LayerFeatures:
+    def layer(self, sample_rows: np.ndarray) -> LayerFeatures:
         """The result. sample_rows (S,): rows of ``kept``."""
         assert self.second is not None
         moments = self.second.compute()
@@ -281,24 +326,9 @@ class _Reader:
             flat_dim=self.flat_dim,
             moments=moments,
             ncc_accuracy=self.second.ncc_accuracy,
-            sparsity=self._sparsity(classes),
+            sparsity=None if self.zeros is None else self.zeros.sparsity(),
             pooled_sample=numbers(self.kept)[sample_rows],
             sample_coordinates=self.coordinates[sample_rows],
-        )
-
-    def _sparsity(self, classes: int) -> Sparsity | None:
-        if self.zeros is None:
-            return None
-        self.zeros.finish()
-        return sparsity(
-            self.zeros.share,
-            self.zeros.active,
-            self._labels,
-            classes,
-            approximate=self.zeros.approximate,
-            threshold=self.zeros.threshold,
-            is_activation=self.tap.is_activation,
-            relu_like=self.tap.relu_like,
         )
 
 
@@ -336,6 +366,8 @@ class _Extraction:
             _Reader(tap, placed, settings, self._labels, dataset.classes, kept_row, self._again)
             for tap in taps
         ]
+        inner = _inner(traced, taps, settings)
+        self._inner = [_Zeros(tap, placed, self._labels, dataset.classes) for tap in inner]
         self._predictions = np.empty(n, dtype=np.int64) if len(traced.output_shape) == 1 else None
         self._finite_output = True
         self._warnings: tuple[str, ...] = ()
@@ -354,14 +386,21 @@ class _Extraction:
         )
         started = time.perf_counter()
         everything = np.arange(len(self._order))
-        self._pass(pace, everything, [r.look for r in self._readers], meter, cancelled)
+        self._pass(
+            pace,
+            everything,
+            {r.tap: r.look for r in (*self._readers, *self._inner)},
+            meter,
+            cancelled,
+        )
         with devices.torch_threads(pace.threads):
             for reader in self._readers:
                 check(cancelled)
                 reader.between()
         self._leave_out_nonfinite()
         if self._looks == 2:
-            self._pass(pace, self._again, [r.look_again for r in self._readers], meter, cancelled)
+            again = {r.tap: r.look_again for r in self._readers}
+            self._pass(pace, self._again, again, meter, cancelled)
         seconds = {**seconds, "features": time.perf_counter() - started}
         return self._features(pace, seconds)
 
@@ -371,6 +410,7 @@ class _Extraction:
         if not broken:
             return
         self._readers = [r for r in self._readers if r.finite]
+        self._inner = []
         if all(r.tap.kind == "Input" for r in self._readers):
             raise UserError(
                 f"layer {broken[0]} gives NaN or infinite features, and so does all after it: "
@@ -386,7 +426,7 @@ class _Extraction:
         self,
         pace: devices.Pace,
         which: np.ndarray,
-        read: Sequence[passes.Reader],
+        read: dict[Tap, passes.Reader],
         meter: Meter,
         cancelled: IsCancelled,
     ) -> None:
@@ -399,10 +439,10 @@ class _Extraction:
         passes.run_pass(
             self._placed,
             self._dataset,
-            [r.tap for r in self._readers],
+            list(read),
             self._order[which],
             pace,
-            read,
+            list(read.values()),
             finished=finished,
             cancelled=cancelled,
         )
@@ -430,6 +470,7 @@ class _Extraction:
         if correct is not None and penultimate is not None and self._predictions is not None:
             nearest = self._readers[penultimate].nearest[self._again]
             nc4 = float((nearest != self._predictions[self._order[self._again]]).mean())
+        layers = tuple(r.layer(self._sample_rows) for r in self._readers)
         return Features(
             device=self._placed.device.type,
             batch_size=pace.batch_size,
@@ -439,13 +480,36 @@ class _Extraction:
             accuracy=float(correct.mean()) if correct is not None else None,
             class_accuracy=by_class,
             sample=self._sample,
-            layers=tuple(r.layer(self._sample_rows, classes) for r in self._readers),
+            layers=layers,
             penultimate=penultimate,
             weight=numbers(classifier.weight) if classifier is not None else None,
             bias=numbers(classifier.bias) if classifier and classifier.bias is not None else None,
             penultimate_nc4=nc4,
             seconds=seconds,
             warnings=warnings,
+            activations=self._activations(layers),
+        )
+
+    def _activations(self, layers: tuple[LayerFeatures, ...]) -> tuple[Activation, ...]:
+        """The layers that are activations and those inside blocks, in call order."""
+        found = [(z.tap, z.sparsity()) for z in self._inner]
+        for layer in layers:
+            if layer.sparsity is not None and (layer.tap.is_activation or layer.tap.relu_like):
+                found.append((layer.tap, layer.sparsity))
+        found.sort(key=lambda pair: pair[0].depth)
+        places = block_positions([tap.path for tap, _ in found], blocks_of(self._traced))
+        return tuple(
+            Activation(
+                name=tap.name,
+                module=tap.module,
+                kind=tap.kind,
+                shape=tap.shape,
+                block=block,
+                position=position,
+                depth=tap.depth,
+                sparsity=measured,
+            )
+            for (tap, measured), (block, position) in zip(found, places, strict=True)
         )
 
     def _correct(self) -> tuple[np.ndarray | None, tuple[str, ...]]:

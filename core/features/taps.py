@@ -7,9 +7,11 @@ A *call* is one execution of one module: a ReLU used twice gives two calls, ``re
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -146,6 +148,63 @@ def penultimate_index(taps: tuple[Tap, ...], traced: Trace) -> int | None:
         if _is_penultimate(tap, traced):
             return i
     return None
+
+
+def inner_activations(traced: Trace, taps: tuple[Tap, ...]) -> tuple[Tap, ...]:
+    """Activation functions inside blocks, in call order: of a transformer the hidden layer of each
+    block's MLP. Left out are those among ``taps`` and a block's last one where the block returns
+    it as it is (as a residual network's blocks do): the tap of the block tells of it.
+    """
+    tapped = {(tap.path, tap.call) for tap in taps}
+    blocks = _block_paths(traced)
+    order = {(c.path, c.call): i for i, c in enumerate(traced.calls)}
+    found = []
+    for i, call in enumerate(traced.calls):
+        if not call.leaf or call.shape is None or (call.path, call.call) in tapped:
+            continue
+        if not is_activation(traced.modules[call.path]):
+            continue
+        block = block_of(call.path, blocks)
+        after = traced.calls[i + 1] if i + 1 < len(traced.calls) else None
+        returned = after is not None and after.path == block and after.zeros == call.zeros
+        if block and not (returned and call.zeros and (after.path, after.call) in tapped):
+            found.append(_tap(call, traced))
+    depths = [(order[t.path, t.call], t.depth) for t in taps if (t.path, t.call) in order]
+    positions, known = zip(*sorted(depths), strict=True) if depths else ((0,), (0.0,))
+    return tuple(
+        replace(t, name=name, depth=float(np.interp(order[t.path, t.call], positions, known)))
+        for t, name in zip(found, _inner_names(found, {t.name for t in taps}), strict=True)
+    )
+
+
+def _inner_names(taps: list[Tap], taken: set[str]) -> list[str]:
+    """Module paths, with the call where a module is called more than once."""
+    calls = Counter(tap.path for tap in taps)
+    return [t.module if calls[t.path] > 1 or t.path in taken else t.path for t in taps]
+
+
+def blocks_of(traced: Trace) -> frozenset[str]:
+    """Module paths of the network's blocks."""
+    return frozenset(_block_paths(traced))
+
+
+def block_of(path: str, blocks: Collection[str]) -> str:
+    """The block that a module is or lies in, by their paths; "" outside blocks."""
+    return next((b for b in blocks if path == b or path.startswith(f"{b}.")), "")
+
+
+def block_positions(paths: Sequence[str], blocks: Collection[str]) -> list[tuple[str, int]]:
+    """Block and place in it, from 1, of activations given by module path in call order.
+
+    A block itself stands for the activation that it ends with. Outside blocks: ("", 0).
+    """
+    counts: Counter[str] = Counter()
+    places = []
+    for path in paths:
+        block = block_of(path, blocks)
+        counts[block] += 1
+        places.append((block, counts[block] if block else 0))
+    return places
 
 
 # --- the probing passes --------------------------------------------------------------------------

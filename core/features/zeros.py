@@ -13,9 +13,63 @@ OCTAVES = 4
 _BINS = BINS_PER_OCTAVE * OCTAVES
 _SHIFT = 23 - 3  # float32 bits below the exponent and the first three of the mantissa
 
+MAX_CLASS_UNITS = 64 << 20
+"""Classes times units of a layer up to which active sets of classes are kept, one bit each: 8 MiB.
+Beyond, they are left out; shares, histograms and dead units are always there."""
+
+
+class ActiveUnits:
+    """On how many samples every unit was active, and which units form the active set of a class.
+
+    A unit belongs to the active set of class k if it is active on at least half of the class's
+    samples. The counts of a class live until its last sample has been seen and are then reduced
+    to one bit a unit, so that samples that come class by class need the counts of one class only;
+    in any order the result is the same. Exact.
+    """
+
+    def __init__(self, labels: np.ndarray, classes: int, units: int) -> None:
+        """labels (N,): the class of every row that will come."""
+        self._labels = labels
+        self._left = np.bincount(labels, minlength=classes)  # (K,) samples still to come
+        self._sizes = self._left.copy()
+        self._open: dict[int, np.ndarray] = {}  # class: (units,) int32
+        self.counts = np.zeros(units, dtype=np.int32)  # samples with the unit active, at the end
+        self.sets: np.ndarray | None = None  # (K, units / 8) bits
+        if classes * units <= MAX_CLASS_UNITS:
+            self.sets = np.zeros((classes, -(-units // 8)), dtype=np.uint8)
+
+    def update(self, rows: slice, mask: np.ndarray) -> None:
+        """mask (B, units) bool: which units the samples ``rows`` activate."""
+        if self.sets is None:
+            self.counts += _column_sums(mask)
+            return
+        labels = self._labels[rows]
+        edges = np.flatnonzero(np.diff(labels)) + 1
+        for part in np.split(np.arange(len(labels)), edges):
+            self._add(int(labels[part[0]]), mask[part[0] : part[-1] + 1])
+
+    def _add(self, k: int, mask: np.ndarray) -> None:
+        assert self.sets is not None
+        counts = self._open.setdefault(k, np.zeros_like(self.counts))
+        counts += _column_sums(mask)
+        self._left[k] -= len(mask)
+        if self._left[k] == 0:
+            self.counts += counts
+            self.sets[k] = np.packbits(2 * counts >= self._sizes[k])
+            del self._open[k]
+
+
+def _column_sums(mask: np.ndarray) -> np.ndarray:
+    """(units,) of (B, units) bool; in bytes, which numpy adds many at a time."""
+    numbers = mask.view(np.uint8)
+    total = np.zeros(mask.shape[1], dtype=np.int32)
+    for i in range(0, len(numbers), 255):
+        total += np.add.reduce(numbers[i : i + 255], axis=0, dtype=np.uint8)
+    return total
+
 
 class ZeroCounts:
-    """Exact zeros: per sample the share of units that are not 0, per unit whether it ever was not.
+    """Exact zeros: per sample the share of units that are not 0, per unit on how many samples.
 
     A unit is one number of a sample's output (for maps, each channel at each position). On a CPU
     numpy counts the bits of a packed mask, ten times faster than ``torch.count_nonzero``.
@@ -24,16 +78,15 @@ class ZeroCounts:
     approximate = False
     threshold = 0.0
 
-    def __init__(self, samples: int, units: int) -> None:
+    def __init__(self, labels: np.ndarray, classes: int, units: int) -> None:
         self._units = units
-        self._active = np.zeros(-(-units // 8), dtype=np.uint8)  # one bit a unit
-        self._all_active = False
-        self.share = np.zeros(samples, dtype=np.float32)  # (N,)
+        self.units = ActiveUnits(labels, classes, units)
+        self.share = np.zeros(len(labels), dtype=np.float32)  # (N,)
 
     @property
     def active(self) -> np.ndarray:
         """(units,) bool: not zero on at least one sample."""
-        return np.unpackbits(self._active, count=self._units).astype(bool)
+        return self.units.counts > 0
 
     def update(self, rows: slice, x: Tensor) -> None:
         """x (B, units): the outputs of the samples ``rows``."""
@@ -41,9 +94,7 @@ class ZeroCounts:
         bits = np.packbits(mask, axis=1)  # (B, units / 8), padded with zeros
         words = bits.view(np.uint64) if bits.shape[1] % 8 == 0 else bits
         self.share[rows] = np.bitwise_count(words).sum(axis=1) / self._units
-        if not self._all_active:
-            self._active |= np.bitwise_or.reduce(bits, axis=0)
-            self._all_active = int(np.bitwise_count(self._active).sum()) == self._units
+        self.units.update(rows, mask)
 
     def finish(self) -> None:
         """Nothing is left to do: 0 is known from the start."""
@@ -57,23 +108,29 @@ class SmallCounts:
     final threshold is interpolated within one bin, 9 % wide in |a|; dead units are exact. Should
     the maximum exceed that of the first batch 16 times, ``threshold`` ends at the last bin and
     tells so.
+
+    Units by share of samples, and active sets, cannot wait: each batch counts against the largest
+    |a| seen until then. The first samples are so measured against a lower threshold than the last.
     """
 
     approximate = True
 
-    def __init__(self, samples: int, units: int) -> None:
-        self._histogram = np.zeros((samples, _BINS + 2), dtype=np.int32)  # below, bins, above
+    def __init__(self, labels: np.ndarray, classes: int, units: int) -> None:
+        self._histogram = np.zeros((len(labels), _BINS + 2), dtype=np.int32)  # below, bins, above
         self._largest = np.zeros(units, dtype=np.float32)  # max |a| of every unit
         self._first: int | None = None  # float32 bits, shifted, of the lowest bin's edge
         self.threshold = 0.0
-        self.share = np.zeros(samples, dtype=np.float32)
+        self.units = ActiveUnits(labels, classes, units)
+        self.share = np.zeros(len(labels), dtype=np.float32)
         self.active = np.zeros(units, dtype=bool)
 
     def update(self, rows: slice, x: Tensor) -> None:
         size = x.abs().float().contiguous()  # (B, units)
         self._largest = np.maximum(self._largest, size.amax(0).cpu().numpy())
+        so_far = RELATIVE_THRESHOLD * float(self._largest.max())
         if self._first is None:
-            self._first = _bits(RELATIVE_THRESHOLD * self._largest.max())
+            self._first = _bits(so_far)
+        self.units.update(rows, (size > so_far).cpu().numpy())
         bins = (size.view(torch.int32) >> _SHIFT).sub_(self._first - 1).clamp_(0, _BINS + 1)
         offset = torch.arange(len(x), device=x.device, dtype=torch.int32)[:, None] * (_BINS + 2)
         counts = torch.bincount((bins + offset).flatten(), minlength=len(x) * (_BINS + 2))

@@ -14,7 +14,7 @@ def test_exact_zeros(units: int) -> None:
     rng = np.random.default_rng(units)
     x = np.maximum(rng.normal(size=(30, units)), 0).astype(np.float32)
     x[:, 0] = -0.0
-    counts = ZeroCounts(30, units)
+    counts = ZeroCounts(np.zeros(30, dtype=int), 1, units)
     for i in range(0, 30, 7):
         rows = slice(i, min(i + 7, 30))
         counts.update(rows, torch.from_numpy(x[rows]))
@@ -27,7 +27,7 @@ def test_small_values_of_smooth_activations() -> None:
     x = (10.0 ** rng.uniform(-6, 0, size=(64, 500))).astype(np.float32)
     x[:, 3] = 1e-7
     x[40, 5] = 7.0  # the maximum comes late
-    counts = SmallCounts(64, 500)
+    counts = SmallCounts(np.zeros(64, dtype=int), 1, 500)
     for i in range(0, 64, 16):
         counts.update(slice(i, i + 16), torch.from_numpy(x[i : i + 16]))
     counts.finish()
