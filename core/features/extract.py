@@ -8,7 +8,7 @@ flattened features, the statistics stream and the images go through the model a 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -426,7 +426,7 @@ class _Extraction:
         self,
         pace: devices.Pace,
         which: np.ndarray,
-        read: dict[Tap, passes.Reader],
+        read: Mapping[Tap, passes.Reader],
         meter: Meter,
         cancelled: IsCancelled,
     ) -> None:
