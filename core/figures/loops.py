@@ -27,8 +27,10 @@ def loop_marks(
     places: list[tuple[float, float]],
     loop: int | None,
     style: Style,
+    room: int = 7,
 ) -> list[dict[str, Any]]:
     """Rings round the marks of loops with a representative, at ``places``; the chosen one full.
+    ``room``: pixels between a mark and its ring.
 
     Several places a loop may be given: they are told apart by their order, loop after loop.
     """
@@ -48,7 +50,7 @@ def loop_marks(
             "customdata": position,
             "text": [_loop_text(topology.cycles[i]) for i in position],
             "marker": {
-                "size": style.measures.marker + 7,
+                "size": style.measures.marker + room,
                 "symbol": "circle",
                 "color": [color if i == loop else "rgba(0,0,0,0)" for i in position],
                 "line": {"color": color, "width": 1.5},
@@ -98,7 +100,7 @@ def choosable(
                 }
             )
     for places in (along, ends):
-        traces += loop_marks(topology, places, loop, style)
+        traces += loop_marks(topology, places, loop, style, room=1)
     traces[-2]["marker"] |= {"opacity": 0}
     traces[-2]["name"] = "bars to choose"
     return traces

@@ -150,9 +150,7 @@ def betti_grid(
             yaxis2={
                 "domain": [1 - _LINE_SHARE, 1],
                 "anchor": "x",
-                "rangemode": "tozero",
-                "nticks": 4,
-                "tickformat": ",d",
+                **_counts_axis(values, together),
                 "title": {"text": SUBSCRIPTS[dimension]},
             }
         )
@@ -293,6 +291,14 @@ def _sums(
         trace["xaxis"] = "x"
         trace["customdata"] = [[int(i), scope] for i in x]
     return traces
+
+
+def _counts_axis(values: np.ndarray, together: Sequence[float]) -> dict[str, Any]:
+    """From 0, with whole numbers only."""
+    drawn = np.append(values.sum(axis=0), np.asarray(together))
+    top = float(drawn[np.isfinite(drawn)].max(initial=0.0))
+    few = {"dtick": 1} if top < 4 else {"nticks": 4}
+    return {"range": [-0.06 * max(top, 1), 1.12 * max(top, 1)], "tickformat": ",d", **few}
 
 
 def _say_none(fig: go.Figure, dimension: int, style: Style) -> None:
