@@ -20,6 +20,7 @@ page = st.navigation(
                 icon=":material/straighten:",
             ),
             st.Page("pages/topology.py", title="Topology", icon=":material/data_usage:"),
+            st.Page("pages/sparsity.py", title="Sparsity", icon=":material/grain:"),
         ],
         "Learn": [
             st.Page("pages/manifold_lab.py", title="Manifold lab", icon=":material/all_inclusive:"),

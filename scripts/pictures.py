@@ -17,7 +17,7 @@ from scripts.server import REPO, chromium, complete, launch, serve
 
 PAGES = (
     *("overview", "class_means", "projections", "layers"),
-    *("intrinsic_dimension", "topology", "open_your_own"),
+    *("intrinsic_dimension", "topology", "sparsity", "open_your_own"),
     "manifold_lab",
 )
 SETTLE_MS = 800  # fonts, and figures that resize once more

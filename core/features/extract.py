@@ -386,10 +386,11 @@ class _Extraction:
         )
         started = time.perf_counter()
         everything = np.arange(len(self._order))
+        first = {r.tap: r.look for r in self._readers} | {z.tap: z.look for z in self._inner}
         self._pass(
             pace,
             everything,
-            {r.tap: r.look for r in (*self._readers, *self._inner)},
+            first,
             meter,
             cancelled,
         )

@@ -166,8 +166,14 @@ def inner_activations(traced: Trace, taps: tuple[Tap, ...]) -> tuple[Tap, ...]:
             continue
         block = block_of(call.path, blocks)
         after = traced.calls[i + 1] if i + 1 < len(traced.calls) else None
-        returned = after is not None and after.path == block and after.zeros == call.zeros
-        if block and not (returned and call.zeros and (after.path, after.call) in tapped):
+        returned = (
+            after is not None
+            and after.path == block
+            and (after.path, after.call) in tapped
+            and call.zeros
+            and after.zeros
+        )
+        if block and not returned:
             found.append(_tap(call, traced))
     depths = [(order[t.path, t.call], t.depth) for t in taps if (t.path, t.call) in order]
     positions, known = zip(*sorted(depths), strict=True) if depths else ((0,), (0.0,))
