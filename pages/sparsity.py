@@ -9,7 +9,7 @@ from core.errors import UserError
 from core.figures import sparsity
 from core.figures.theme import number
 from core.figures.topology import class_order
-from core.results import Activation
+from core.results import Activation, Analysis
 from core.text import plain
 from pages._ui import frame
 from pages._ui.cards import Reading, figure_card
@@ -19,6 +19,11 @@ from pages._ui.view import View
 
 WHICH = {"activations": "activations", "blocks": "blocks", "all": "all layers"}
 LINES = {"layer": "one line", "position": "by place in the block"}
+PARTS = {
+    "inside": "inside blocks",
+    "outputs": "outside and at the end of blocks",
+    "all": "all activations",
+}
 MAX_NETWORKS = 5
 SHARE = r"\frac{1}{N\,d}\,\#\{(i,j): a_{ij}\neq 0\}"
 ACTIVE_SET = r"A_k=\{u: a_u\neq 0 \text{ on at least half of the samples of class } k\}"
@@ -143,6 +148,8 @@ def classes(view: View, row: Activation, rows: tuple[Activation, ...]) -> None:
     overlap = row.sparsity.class_overlap
     left, right = st.columns(2)
     with left:
+        share = row.sparsity.class_nonzero_fraction.tolist()
+        known_classes = [k for k in range(len(names)) if share[k] == share[k]]  # NaN: no samples
         figure_card(
             "by_class",
             "Non-zeros by class",
@@ -154,6 +161,12 @@ def classes(view: View, row: Activation, rows: tuple[Activation, ...]) -> None:
             ),
             alt="Heat map of the share of non-zeros, classes against layers.",
         )
+        if known_classes:
+            least, most = (f(known_classes, key=share.__getitem__) for f in (min, max))
+            st.caption(
+                f"At {plain(row.name)}, {plain(names[most])} activates most units "
+                f"({percent(share[most])}), {plain(names[least])} fewest ({percent(share[least])})."
+            )
     with right:
         figure_card(
             "overlap",
@@ -170,12 +183,12 @@ def classes(view: View, row: Activation, rows: tuple[Activation, ...]) -> None:
             ),
             alt=f"Heat map of the overlap of active sets, classes against classes, at {row.name}.",
         )
-        most = sparsity.most_shared(overlap)
-        if most is not None:
-            a, b, share = most
+        pair = sparsity.most_shared(overlap)
+        if pair is not None:
+            a, b, jaccard = pair
             st.caption(
                 f"At {plain(row.name)}, {plain(names[a])} and {plain(names[b])} share most: "
-                f"{percent(share)} of the units that either uses."
+                f"{percent(jaccard)} of the units that either uses."
             )
 
 
@@ -204,8 +217,20 @@ def networks(view: View) -> None:
     titles = {run.id: run.title for run in library.runs()} | own_analyses()
     titles.setdefault(view.run, view.title)
     large = frame.style("large")
-    chosen = [known(run, view, titles[run]) for run in choose_networks(titles, view)]
-    shown = [network for network in chosen if network is not None]
+    chosen = choose_networks(titles, view)
+    part = choose(
+        "part",
+        list(PARTS),
+        "inside",
+        partial(st.segmented_control, "Activations", required=True, format_func=PARTS.__getitem__),
+    )
+    found = {run: known(run, view) for run in chosen}
+    analyses = {run: analysis for run, analysis in found.items() if analysis is not None}
+    rows = sparsity.compared(list(analyses.values()), part)
+    shown = [
+        sparsity.Network(titles[run], analysis.checkpoint.parameters, own)
+        for (run, analysis), own in zip(analyses.items(), rows, strict=True)
+    ]
     figure_card(
         "networks",
         "Networks side by side",
@@ -213,15 +238,23 @@ def networks(view: View) -> None:
         large,
         Reading(
             "Every network's activations at their relative depth. “Larger is sparser” would put "
-            "the line of the network with more parameters below the other. Compare networks on "
-            "the same data.",
+            "the line of the network with more parameters below the other. In residual networks "
+            "it matters which ones: the outputs of blocks carry the sum of all blocks before "
+            "them. Networks without blocks show all their activations. Compare networks on the "
+            "same data.",
             source="Li et al., ICLR 2023 (“The lazy neuron phenomenon”)",
         ),
         alt="Share of non-zeros against relative depth, one line a network.",
         wide=True,
     )
-    if shown:
-        st.caption(plain(sparsity.sparser(shown)))
+    if not shown:
+        return
+    st.caption(plain(sparsity.sparser(shown)))
+    if part != "outputs" and not all(map(sparsity.inside_is_known, analyses.values())):
+        st.caption(
+            "One of these analyses does not hold the activations inside blocks, so all are "
+            "compared outside and at the end of blocks."
+        )
 
 
 def choose_networks(titles: dict[str, str], view: View) -> list[str]:
@@ -252,13 +285,18 @@ def default_networks(view: View, ids: list[str]) -> list[str]:
     return [view.run, *others][:MAX_NETWORKS]
 
 
-def known(run: str, view: View, title: str) -> sparsity.Network | None:
-    """A network and its activations; None where it has no analysis."""
+def known(run_id: str, view: View) -> Analysis | None:
+    """The analysis of a network, on the data of the page where it has them; None without one."""
+    run = library.find(run_id)
+    same = run is not None and view.data in [entry.id for entry in run.data]
     try:
-        analysis = view.analysis if run == view.run else analysis_of(run, None, None)
+        return (
+            view.analysis
+            if run_id == view.run
+            else analysis_of(run_id, None, view.data if same else None)
+        )
     except UserError:
         return None
-    return sparsity.Network(title, analysis.checkpoint.parameters, sparsity.rows_of(analysis))
 
 
 view = frame.view(__file__)
@@ -278,12 +316,13 @@ with st.container(horizontal=True, vertical_alignment="bottom", key="sparsity_op
     rows = sparsity.rows_of(view.analysis, which)
     by_position = False
     if which == "activations" and any(r.position for r in rows):
-        by_position = "position" == choose(
+        lines = choose(
             "lines",
             list(LINES),
             "layer",
             partial(st.segmented_control, "Lines", required=True, format_func=LINES.__getitem__),
         )
+        by_position = lines == "position"
     row = choose_row(rows, view) if rows else None
 if which == "activations" and not view.analysis.activations:
     st.caption("This analysis does not hold the activations inside blocks.")

@@ -161,6 +161,10 @@ def _layer(
             threshold=0.0,
             is_activation=index % 2 == 0,
             relu_like=index % 2 == 0,
+            unit_histogram=rng.integers(0, 30, 20),
+            sample_histogram=rng.integers(1, 30, 20),
+            class_units=rng.integers(10, 90, classes).astype(float),
+            class_overlap=_overlap(classes, rng),
         ),
         dimension=Scoped(
             _dimension(60 * np.exp(-4 * (depth - 0.3) ** 2) + 5, rng),
@@ -174,6 +178,13 @@ def _layer(
             tuple(_topology(rng.poisson(1 + 30 * depth**3), rng) for _ in range(classes)),
         ),
     )
+
+
+def _overlap(classes: int, rng: np.random.Generator) -> np.ndarray:
+    shares = rng.random((classes, classes))
+    shares = (shares + shares.T) / 2
+    np.fill_diagonal(shares, 1.0)
+    return shares
 
 
 def _layer_name(index: int, layers: int) -> str:

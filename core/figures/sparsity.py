@@ -35,6 +35,7 @@ from core.figures.theme import (
 from core.results import Activation, Analysis, Estimate, LayerAnalysis
 
 Which = Literal["activations", "blocks", "all"]
+Part = Literal["all", "inside", "outputs"]
 MAX_LINES = 8  # of a figure by epoch
 _ORDINALS = ("outside blocks", "1st in its block", "2nd in its block", "3rd in its block")
 
@@ -48,8 +49,7 @@ def rows_of(analysis: Analysis, which: Which = "activations") -> tuple[Activatio
     """
     layers = [layer for layer in analysis.layers if layer.sparsity is not None]
     if which == "activations":
-        kept = [la for la in layers if la.sparsity.is_activation or la.sparsity.relu_like]  # type: ignore[union-attr]
-        return analysis.activations or tuple(map(_as_activation, kept))
+        return analysis.activations or tuple(map(_as_activation, _activation_layers(analysis)))
     if which == "blocks":
         layers = [
             la
@@ -57,6 +57,15 @@ def rows_of(analysis: Analysis, which: Which = "activations") -> tuple[Activatio
             if la.sparsity.relu_like and not la.sparsity.is_activation  # type: ignore[union-attr]
         ]
     return tuple(map(_as_activation, layers))
+
+
+def _activation_layers(analysis: Analysis) -> list[LayerAnalysis]:
+    """The layers that are activations, or blocks that end in one with exact zeros."""
+    return [
+        la
+        for la in analysis.layers
+        if la.sparsity is not None and (la.sparsity.is_activation or la.sparsity.relu_like)
+    ]
 
 
 def _as_activation(layer: LayerAnalysis) -> Activation:
@@ -140,7 +149,7 @@ def _joined(
     line: Line, x: np.ndarray, subjects: Sequence[str], style: Style
 ) -> list[dict[str, Any]]:
     """Traces of a line through its known points alone, as other lines' layers lie between."""
-    known = np.flatnonzero(_known(line)).tolist()
+    known = np.flatnonzero(np.isfinite(as_array(line.values))).tolist()
 
     def pick(values: Any) -> Any:
         return None if values is None else [values[i] for i in known]
@@ -289,7 +298,7 @@ def _heat(
     trace = {
         "type": "heatmap",
         "name": what,
-        "z": [[None if not np.isfinite(v) else float(v) for v in row] for row in values],
+        "z": values.astype(np.float32),
         "zmin": low,
         "zmax": high,
         "xgap": 1 if labelled and len(columns) <= 40 else 0,
@@ -339,16 +348,18 @@ def over_epochs(by_epoch: Mapping[int, Sequence[Activation]], style: Style) -> g
         xaxis={"title": {"text": "epoch"}, **_epoch_ticks(epochs)},
         yaxis={"title": {"text": "non-zero activations (%)"}, "rangemode": "tozero"},
     )
-    _finish_at(fig, lines, x, style)
+    finish_series(fig, lines, style)
+    for note in fig.layout.annotations:
+        note.x = float(x[int(note.x)])
     return fig
 
 
 def _epoch_ticks(epochs: Sequence[int]) -> dict[str, Any]:
-    """Ticks at epochs that are at least a twelfth of the axis apart."""
-    last = np.log1p(epochs[-1])
-    kept = [epochs[0]]
-    for e in epochs[1:]:
-        if np.log1p(e) - np.log1p(kept[-1]) > last / 12:
+    """Ticks at epochs that are at least a twelfth of the axis apart, the last one among them."""
+    last = float(np.log1p(epochs[-1]))
+    kept = [epochs[-1]]
+    for e in epochs[-2::-1]:
+        if np.log1p(kept[-1]) - np.log1p(e) > last / 12:
             kept.append(e)
     return {
         "tickvals": np.log1p(kept).tolist(),
@@ -364,6 +375,32 @@ class Network:
     title: str
     parameters: int
     rows: tuple[Activation, ...]
+
+
+def compared(analyses: Sequence[Analysis], part: Part) -> list[tuple[Activation, ...]]:
+    """The rows of networks side by side, the same part of each.
+
+    "inside": activations within blocks, but not their outputs; "outputs": the activations outside
+    blocks and the blocks' outputs, which every analysis has; "all": both. Where one of the
+    networks has blocks whose inside was not read, all are compared by "outputs".
+    """
+    if part == "outputs" or not all(map(inside_is_known, analyses)):
+        return [tuple(map(_as_activation, _activation_layers(a))) for a in analyses]
+    if part == "all":
+        return [rows_of(a) for a in analyses]
+    outputs = [{layer.name for layer in a.layers} for a in analyses]
+    inside = [
+        tuple(r for r in rows_of(a) if r.name not in names)
+        for a, names in zip(analyses, outputs, strict=True)
+    ]
+    # a network without blocks has all its activations outside
+    return [rows or rows_of(a) for rows, a in zip(inside, analyses, strict=True)]
+
+
+def inside_is_known(analysis: Analysis) -> bool:
+    """Whether the activations inside blocks, if there are blocks, are in this analysis."""
+    blocks = [la for la in _activation_layers(analysis) if not la.sparsity.is_activation]  # type: ignore[union-attr]
+    return bool(analysis.activations) or not blocks
 
 
 def side_by_side(networks: Sequence[Network], style: Style) -> go.Figure:
@@ -383,24 +420,10 @@ def side_by_side(networks: Sequence[Network], style: Style) -> go.Figure:
         xaxis={"title": {"text": "relative depth, input 0 to output 1"}, "range": [0, 1.02]},
         yaxis={"title": {"text": "non-zero activations (%)"}, "range": [0, 103], "nticks": 6},
     )
-    ends = [np.array([r.depth for r in n.rows]) for n in networks]
-    _finish_at(fig, lines, ends, style)
-    return fig
-
-
-def _finish_at(
-    fig: go.Figure, lines: Sequence[Line], x: np.ndarray | Sequence[np.ndarray], style: Style
-) -> None:
-    """``finish_series`` for lines whose points do not lie at 0, 1, 2, …"""
     finish_series(fig, lines, style)
-    places = [x] * len(lines) if isinstance(x, np.ndarray) else x
-    drawn = [p for p, line in zip(places, lines, strict=True) if any(_known(line))]
-    for note, at in zip(fig.layout.annotations, drawn, strict=False):
-        note.x = float(at[int(note.x)])
-
-
-def _known(line: Line) -> np.ndarray:
-    return np.isfinite(as_array(line.values))
+    for note in fig.layout.annotations:
+        note.x = 1.02
+    return fig
 
 
 def sparser(networks: Sequence[Network]) -> str:

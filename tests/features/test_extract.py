@@ -223,3 +223,47 @@ def test_forecast_counts_looks_and_memory() -> None:
     assert len(pooled.flat_dims) == 4
     assert pooled.seconds > 0
     assert flat.memory_bytes > pooled.memory_bytes > 0
+
+
+class _Residual(nn.Module):
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.conv1, self.relu1 = nn.Conv2d(width, width, 3, padding=1), nn.ReLU()
+        self.conv2, self.relu2 = nn.Conv2d(width, width, 3, padding=1), nn.ReLU()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.relu2(x + self.conv2(self.relu1(self.conv1(x))))
+
+
+def test_zeros_inside_blocks_against_naive_captures() -> None:
+    torch.manual_seed(3)
+    pool = (nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 3))
+    module = nn.Sequential(nn.Conv2d(3, 4, 1), _Residual(4), _Residual(4), *pool).eval()
+    model, data = _Model(module, _model().preprocessing, 4), _data()
+    data = Dataset("made", "0", data.labels, (*data.class_names, "empty"), data.image, data.ids)
+    seen: dict[str, np.ndarray] = {}
+    for name in ("1.relu1", "1.relu2", "2.relu1", "2.relu2"):
+        module.get_submodule(name).register_forward_hook(
+            lambda m, i, o, name=name: seen.__setitem__(name, o.flatten(1).numpy())
+        )
+    x = torch.from_numpy(load_batch(data, np.arange(len(data)), model.preprocessing))
+    found = extract(model, data, Settings(batch_size=16)).activations
+    with torch.no_grad():
+        module(x)
+    assert [(a.name, a.block, a.position) for a in found] == [
+        *(("1.relu1", "1", 1), ("1", "1", 2), ("2.relu1", "2", 1), ("2", "2", 2))
+    ]
+    for a, active in zip(found, (v != 0 for v in seen.values()), strict=True):
+        s = a.sparsity
+        assert s.nonzero_fraction.value == pytest.approx(active.mean(), abs=1e-6)
+        assert s.dead_fraction == pytest.approx((~active.any(0)).mean())
+        sets = np.array([active[data.labels == k].mean(0) >= 0.5 for k in range(3)])
+        np.testing.assert_array_equal(s.class_units, [*sets.sum(1), np.nan])
+        both = (sets[0] & sets[1]).sum() / (sets[0] | sets[1]).sum()
+        assert s.class_overlap[0, 1] == pytest.approx(both)
+        assert np.isnan(s.class_overlap[3]).all()
+        assert np.isnan(s.class_nonzero_fraction[3])
+        assert s.sample_histogram.sum() == len(data)
+        assert s.unit_histogram.sum() == active.shape[1]
+    named = extract(model, data, Settings(layers="2.relu1", batch_size=16)).activations
+    assert [a.name for a in named] == ["relu1"] or [a.name for a in named] == ["2.relu1"]

@@ -8,8 +8,17 @@ import torchvision
 from torch import nn
 
 from core.errors import UserError
-from core.features.taps import penultimate_index, select, trace
+from core.features.taps import (
+    Tap,
+    block_positions,
+    blocks_of,
+    inner_activations,
+    penultimate_index,
+    select,
+    trace,
+)
 from core.models.resnet import constructors
+from core.models.vit import ViT
 
 
 def test_resnet20_has_the_thirteen_layers_a_person_would_name() -> None:
@@ -159,3 +168,50 @@ def test_blocks_that_occur_once_stay_whole() -> None:
     names = [t.name for t in select(trace(network, torch.randn(2, 3, 299, 299)))]
     assert {"Mixed_5b", "Mixed_6a", "Mixed_7a", "Mixed_7c"} <= set(names)
     assert len(names) == 19
+
+
+@pytest.mark.parametrize(
+    ("name", "size", "positions", "second"),
+    [
+        ("resnet18", 64, [0] + [1, 2] * 8, "layer1.0.relu"),
+        ("resnet50", 64, [0] + [1, 2, 3] * 16, "layer1.0.relu#1"),
+        ("vit_b_32", 224, [1] * 12, "encoder.layers.encoder_layer_1.mlp.1"),
+    ],
+)
+def test_activations_inside_torchvision_s_blocks(
+    name: str, size: int, positions: list[int], second: str
+) -> None:
+    module = torchvision.models.get_model(name).eval()
+    found, places = _activations(module, torch.randn(2, 3, size, size))
+    assert places == positions
+    assert found[1].name == second
+
+
+def test_activations_inside_blocks_of_our_own_networks() -> None:
+    resnet = constructors()["resnet20_cifar"](10, 3).eval()
+    found, places = _activations(resnet, torch.randn(2, 3, 32, 32))
+    assert places == [0] + [1, 2] * 9
+    assert [t.name for t in found[:4]] == ["conv1", "layer1.0.relu1", "layer1.0", "layer1.1.relu1"]
+    vit = ViT((3, 16, 16), 8, 16, 3, 2, classes=10).eval()
+    found, places = _activations(vit, torch.randn(2, 3, 16, 16))
+    assert [(t.name, t.kind, t.shape) for t in found] == [
+        (f"blocks.{i}.act", "GELU", (5, 64)) for i in range(3)
+    ]
+    assert places == [1, 1, 1]
+
+
+def test_places_in_blocks_follow_from_paths() -> None:
+    paths = ["stem.act", "a.0.act1", "a.0", "a.1.act1", "a.10.act1", "a.1", "head.act"]
+    assert block_positions(paths, ["a.0", "a.1", "a.10"]) == [
+        *(("", 0), ("a.0", 1), ("a.0", 2), ("a.1", 1)),
+        *(("a.10", 1), ("a.1", 2), ("", 0)),
+    ]
+
+
+def _activations(module: nn.Module, probe: torch.Tensor) -> tuple[list[Tap], list[int]]:
+    traced = trace(module, probe)
+    taps = select(traced)
+    tapped = [t for t in taps if t.is_activation or t.relu_like]
+    found = sorted([*tapped, *inner_activations(traced, taps)], key=lambda t: t.depth)
+    places = block_positions([t.path for t in found], blocks_of(traced))
+    return found, [position for _, position in places]

@@ -15,6 +15,7 @@ from core.figures import (
     means,
     persistence,
     projections,
+    sparsity,
     topology,
     topology_lines,
     weights,
@@ -71,6 +72,7 @@ def every_figure(a: Analysis, style: Style) -> dict[str, go.Figure]:
         "nc1": layers.separation_by_layer(a, style, "nc1", selected=a.layers[0].name),
         "nonzero": layers.nonzero_by_layer(a, style),
         "nonzero_all": layers.nonzero_by_layer(a, style, "all"),
+        **sparsity_figures(a, style),
         "accuracy": layers.accuracy_by_layer(a, style),
         "weight_spectra": weights.weight_spectra(a.weights, style),
         "weight_zeros": weights.weight_zeros(a.weights, style),
@@ -84,6 +86,25 @@ def every_figure(a: Analysis, style: Style) -> dict[str, go.Figure]:
             "alignment": means.alignment_matrix(alignment(g), names, style),
         }
     return figures
+
+
+def sparsity_figures(a: Analysis, style: Style) -> dict[str, go.Figure]:
+    names, rows = a.data.class_names, sparsity.rows_of(a)
+    placed = [replace(r, block=r.name, position=i % 5) for i, r in enumerate(rows * 2)]
+    of = rows[-1].sparsity if rows else None
+    overlap = None if of is None else of.class_overlap
+    networks = [sparsity.Network(f"{n} {i}", 10 * i, rows) for i, n in enumerate(names[:5])]
+    return {
+        "zeros": sparsity.nonzero(rows, style, selected=a.layers[0].name),
+        "zeros by position": sparsity.nonzero(placed, style, by_position=True),
+        "dead units": sparsity.dead_units(rows, style),
+        "units": sparsity.share_histogram(of and of.unit_histogram, style, "units"),
+        "samples": sparsity.share_histogram(of and of.sample_histogram, style, "samples"),
+        "zeros by class": sparsity.by_class(rows, names, style),
+        "overlap": sparsity.class_overlap(overlap, names, style),
+        "epochs": sparsity.over_epochs(dict.fromkeys((0, 3, 10, 600), rows), style),
+        "networks": sparsity.side_by_side(networks, style),
+    }
 
 
 def check(name: str, fig: go.Figure, style: Style) -> str:

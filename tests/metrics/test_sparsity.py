@@ -7,8 +7,16 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sklearn.metrics import jaccard_score
 
-from core.metrics.sparsity import EXACT_ZERO_ACTIVATIONS, SMOOTH_ACTIVATIONS, sparsity
+from core.metrics.sparsity import (
+    EXACT_ZERO_ACTIVATIONS,
+    SMOOTH_ACTIVATIONS,
+    overlaps,
+    set_sizes,
+    share_histogram,
+    sparsity,
+)
 
 EXACT = {"approximate": False, "threshold": 0.0, "is_activation": True, "relu_like": True}
 
@@ -81,3 +89,52 @@ def test_exact_zeros_of_torch_s_activations(name):
 @pytest.mark.parametrize("name", _torch_names(SMOOTH_ACTIVATIONS))
 def test_activations_without_exact_zeros(name):
     assert (getattr(torch.nn, name)().eval()(torch.linspace(-5, 5, 1000)) != 0).all()
+
+
+def _bits(sets):
+    return np.packbits(np.array(sets, dtype=bool), axis=1)
+
+
+def test_overlap_of_active_sets_by_hand():
+    sets = _bits([[1, 1, 1, 0], [0, 1, 1, 1], [0, 0, 0, 1], [0, 0, 0, 0], [0, 0, 0, 0]])
+    samples = np.array([3, 2, 1, 4, 0])
+    np.testing.assert_array_equal(set_sizes(sets, samples), [3, 3, 1, 0, np.nan])
+    found = overlaps(sets, samples)
+    np.testing.assert_allclose(found[:3, :3], [[1, 0.5, 0], [0.5, 1, 1 / 3], [0, 1 / 3, 1]])
+    assert np.isnan(found[3, 3])  # two empty sets
+    assert found[3, 0] == 0
+    assert np.isnan(found[4]).all()  # a class without samples
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.integers(0, 1000))
+def test_overlap_is_that_of_scikit_learn_s_jaccard_score(seed):
+    sets = np.random.default_rng(seed).random((4, 37)) < 0.4
+    found = overlaps(_bits(sets), np.ones(4, dtype=int))
+    expected = [[jaccard_score(a, b) for b in sets] for a in sets]
+    np.testing.assert_allclose(found, expected)
+
+
+def test_histograms_hold_all_units_and_samples_and_agree_with_the_mean():
+    active = np.random.default_rng(0).random((200, 40)) < np.linspace(0, 1, 40)
+    found = sparsity(
+        active.mean(1).astype(np.float32),
+        active.any(0),
+        np.zeros(200, dtype=int),
+        1,
+        unit_counts=active.sum(0),
+        **EXACT,
+    )
+    assert found.unit_histogram.shape == found.sample_histogram.shape == (20,)
+    assert (found.unit_histogram.sum(), found.sample_histogram.sum()) == (40, 200)
+    middles = (np.arange(20) + 0.5) / 20
+    for histogram in (found.unit_histogram, found.sample_histogram):
+        mean = (middles * histogram).sum() / histogram.sum()
+        assert abs(mean - found.nonzero_fraction.value) <= 0.025
+    assert found.class_units is None
+
+
+def test_a_share_on_an_edge_falls_into_the_bin_above():
+    found = share_histogram(np.float32([0, 0.05, 0.15, 0.3, 0.95, 1]))
+    assert found.nonzero()[0].tolist() == [0, 1, 3, 6, 19]
+    assert found[19] == 2
