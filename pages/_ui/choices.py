@@ -42,8 +42,9 @@ def settle(key: str, options: Sequence[T], default: T) -> None:
         written[key] = asked
     if widget not in st.session_state:
         st.session_state[widget] = kept.get(key, default)
-    if st.session_state[widget] not in options:
-        st.session_state[widget] = default
+    value = st.session_state[widget]
+    # set in every run: a browser that was still drawing the run before would miss it otherwise
+    st.session_state[widget] = value if value in options else default
 
 
 def keep(key: str, value: T, default: object = None) -> T:
