@@ -162,6 +162,6 @@ def cycle_view(topology: Topology | None, style: Style, loop: int | None = None)
         style,
         traces,
         height=430 if style.is_large else measures.height,
-        xaxis=axis | {"title": {"text": "first principal component"}},
-        yaxis=axis | {"title": {"text": "second"}},
+        xaxis=axis | {"title": {"text": "first principal component"}, "constrain": "domain"},
+        yaxis=axis | {"title": {"text": "second"}, "scaleanchor": "x", "constrain": "domain"},
     )
