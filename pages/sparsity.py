@@ -324,7 +324,7 @@ with st.container(horizontal=True, vertical_alignment="bottom", key="sparsity_op
         )
         by_position = lines == "position"
     row = choose_row(rows, view) if rows else None
-if which == "activations" and not view.analysis.activations:
+if which == "activations" and not sparsity.inside_is_known(view.analysis):
     st.caption("This analysis does not hold the activations inside blocks.")
 if row is None:
     frame.empty(

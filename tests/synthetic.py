@@ -164,7 +164,7 @@ def _layer(
             unit_histogram=rng.integers(0, 30, 20),
             sample_histogram=rng.integers(1, 30, 20),
             class_units=rng.integers(10, 90, classes).astype(float),
-            class_overlap=_overlap(classes, rng),
+            class_overlap=_overlap(classes, rng) if classes <= 256 else None,
         ),
         dimension=Scoped(
             _dimension(60 * np.exp(-4 * (depth - 0.3) ** 2) + 5, rng),

@@ -31,7 +31,7 @@ from core.features.taps import (
     penultimate_index,
     select,
 )
-from core.features.zeros import SmallCounts, ZeroCounts
+from core.features.zeros import MAX_CLASS_UNITS, SmallCounts, ZeroCounts
 from core.metrics.moments import ClassMoments
 from core.metrics.sparsity import sparsity
 from core.progress import IsCancelled, Progress, check, never, silent
@@ -158,7 +158,8 @@ def looks(taps: Sequence[Tap], images: int, flat: bool) -> int:
 
 
 def memory_bytes(taps: Sequence[Tap], dataset: Dataset, settings: Settings, batch_size: int) -> int:
-    """What the extraction holds at most: kept features, class statistics, one batch's outputs."""
+    """What the extraction holds at most: kept features, class statistics, one batch's outputs, and
+    how often every unit was active."""
     flat = settings.features == "flat"
     n, classes = len(dataset), dataset.classes
     rows = n if looks(taps, n, flat) == 1 else min(n, SAMPLE)
@@ -166,7 +167,8 @@ def memory_bytes(taps: Sequence[Tap], dataset: Dataset, settings: Settings, batc
     units = sum(int(np.prod(tap.shape)) for tap in taps)
     widths = units if flat else pools
     statistics = _BYTES_PER_MEAN * classes * widths + 12 * n * len(taps)
-    return 4 * rows * pools + statistics + 8 * batch_size * max(units // len(taps), 1) + units
+    sets = 8 * units + min(classes * units, MAX_CLASS_UNITS * len(taps)) // 8
+    return 4 * rows * pools + statistics + 8 * batch_size * max(units // len(taps), 1) + sets
 
 
 def _check_means(taps: Sequence[Tap], classes: int, flat: bool) -> None:

@@ -434,9 +434,10 @@ def sparser(networks: Sequence[Network]) -> str:
         f"{n.title} ({n.parameters:,} parameters) {number(100 * s, 1)} %" for n, s in shares
     )
     text = f"Mean share of non-zeros over the activations: {told}."
-    if len({n.parameters for n, _ in shares}) < 2:
+    sizes = sorted({n.parameters for n, _ in shares})
+    if len(sizes) < 2:
         return text
-    steps = np.diff([s for _, s in shares])
+    steps = np.diff([np.mean([s for n, s in shares if n.parameters == size]) for size in sizes])
     if (steps < 0).all():
         return f"{text} Larger is sparser here."
     if (steps > 0).all():

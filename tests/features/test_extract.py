@@ -266,4 +266,4 @@ def test_zeros_inside_blocks_against_naive_captures() -> None:
         assert s.sample_histogram.sum() == len(data)
         assert s.unit_histogram.sum() == active.shape[1]
     named = extract(model, data, Settings(layers="2.relu1", batch_size=16)).activations
-    assert [a.name for a in named] == ["relu1"] or [a.name for a in named] == ["2.relu1"]
+    assert [(a.name, a.block, a.position) for a in named] == [("2.relu1", "2", 1)]

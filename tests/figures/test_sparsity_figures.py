@@ -40,6 +40,8 @@ def test_larger_is_sparser_in_words():
     assert said.endswith("Larger is sparser here.")
     assert "not sparser" in sparsity.sparser([small, network("large", 20, 0.7)])
     assert "not always" in sparsity.sparser([small, large, network("huge", 30, 0.4)])
+    twice = [small, small, large, network("other", 20, 0.4)]
+    assert sparsity.sparser(twice).endswith("Larger is sparser here.")
     assert sparsity.sparser([small]).endswith("50.0 %.")
 
 

@@ -30,13 +30,15 @@ def with_inside(analysis: Analysis) -> Analysis:
 
 
 def without_new_fields(analysis: Analysis) -> Analysis:
-    """As analyses were before active sets were counted; one class has no samples."""
+    """As analyses of blocks were before active sets were counted; one class has no samples."""
 
     def old(layer):
         shares = layer.sparsity.class_nonzero_fraction.copy()
         shares[0] = np.nan
         found = replace(
             layer.sparsity,
+            is_activation=False,
+            relu_like=True,
             class_nonzero_fraction=shares,
             unit_histogram=None,
             sample_histogram=None,
