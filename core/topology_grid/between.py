@@ -10,7 +10,7 @@ import numpy as np
 from core import library
 from core.progress import IsCancelled, Progress, check, never, silent
 from core.results import Topology
-from core.topology_grid.cells import ALL, grid_of_analysis, opened
+from core.topology_grid.cells import grid_of_analysis, opened, scopes
 
 Steps = tuple[float | None, ...]
 """One number for every pair of consecutive layers."""
@@ -38,11 +38,10 @@ def between_layers(
     grid = opened(request.grid) if request.grid else None
     if grid is None:
         grid = grid_of_analysis(library.load(request.run, request.epoch, request.data))
-    scopes = (*range(grid.classes), ALL)
     found: list[dict[str | int, Steps]] = [{} for _ in range(grid.dimensions)]
-    for done, scope in enumerate(scopes):
+    for done, scope in enumerate(scopes(grid.classes)):
         check(cancelled)
-        progress(done, len(scopes), "Bottleneck distances")
+        progress(done, grid.classes + 1, "Bottleneck distances")
         column = [_scaled(cell) for cell in grid.column(scope)]
         for dimension, by_scope in enumerate(found):
             by_scope[scope] = tuple(

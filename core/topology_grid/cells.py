@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -52,6 +53,11 @@ class GridRequest:
             raise UserError(f"the highest dimension is 1 or 2, not {self.options.max_dim}")
 
 
+def scopes(classes: int) -> tuple[str | int, ...]:
+    """Every class, then all samples together."""
+    return (*range(classes), ALL)
+
+
 @dataclass(frozen=True, slots=True)
 class Grid:
     """The layers of a grid in call order, the number of its classes, and its finished cells."""
@@ -63,8 +69,7 @@ class Grid:
     @property
     def keys(self) -> tuple[CellKey, ...]:
         """All cells, finished or not: layer by layer, the classes before all together."""
-        scopes = (*range(self.classes), ALL) if self.classes > 1 else (ALL,)
-        return tuple((layer, scope) for layer in self.layers for scope in scopes)
+        return tuple((layer, scope) for layer in self.layers for scope in scopes(self.classes))
 
     @property
     def dimensions(self) -> int:
@@ -126,7 +131,7 @@ def begin(grid: str, layers: tuple[str, ...], classes: int) -> None:
     place.mkdir(parents=True, exist_ok=True)
     file = place / "grid.json"
     if not file.is_file():
-        temporary = place / f".grid.json.{id(layers)}"
+        temporary = place / f".grid.json.{os.getpid()}"
         temporary.write_text(json.dumps({"layers": layers, "classes": classes}), encoding="utf-8")
         temporary.replace(file)
 
@@ -147,10 +152,10 @@ def opened(grid: str) -> Grid | None:
     names = {path.name: path for path in place.glob("*.npz")}
     found: dict[CellKey, Topology] = {}
     for index, layer in enumerate(layers):
-        for scope in (*range(classes), ALL):
+        for scope in scopes(classes):
             path = names.get(cell_path(grid, index, scope).name)
-            if path is not None:
-                found[layer, scope] = _cell(path)
+            if path is not None and (cell := _cell(path)) is not None:
+                found[layer, scope] = cell
     return Grid(layers, classes, found)
 
 
@@ -160,7 +165,16 @@ def cells(grid: str) -> dict[CellKey, Topology]:
     return {} if known is None else dict(known.cells)
 
 
+def _cell(path: Path) -> Topology | None:
+    """A finished cell; a file that is damaged is removed, so that it is computed again."""
+    try:
+        return _stored(path)
+    except UserError:
+        path.unlink(missing_ok=True)
+        return None
+
+
 @lru_cache(maxsize=8192)
-def _cell(path: Path) -> Topology:
+def _stored(path: Path) -> Topology:
     """A cell's file never changes."""
     return store.load(Topology, path)

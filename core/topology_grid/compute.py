@@ -19,7 +19,7 @@ from core.features.devices import cores
 from core.forecasting import seconds_per_product
 from core.metrics import topology
 from core.progress import IsCancelled, Progress, check, never, silent
-from core.topology_grid.cells import ALL, GridRequest, begin, cell_path, grid_id
+from core.topology_grid.cells import ALL, GridRequest, begin, cell_path, grid_id, scopes
 from core.topology_grid.crew import REMEDY, Crew, Task
 from core.topology_grid.sources import BUDGET_BYTES, Source, open_source
 
@@ -169,13 +169,11 @@ def _missing(request: GridRequest, source: Source) -> list[Cell]:
     if unknown := [name for name in names if name not in source.layers]:
         raise UserError(f"there is no layer {unknown[0]}: choose among {', '.join(source.layers)}")
     grid = grid_id(request)
-    classes = len(source.class_names)
-    scopes = (*range(classes), ALL) if classes > 1 else (ALL,)
     return [
         (index, scope)
         for index, name in enumerate(source.layers)
         if name in names
-        for scope in scopes
+        for scope in scopes(len(source.class_names))
         if not cell_path(grid, index, scope).is_file()
     ]
 
@@ -196,6 +194,8 @@ def _cost_of_cells(
     homology, memory = 0.0, 0
     for n, cells in sizes.items():
         check(cancelled)
+        if not n:
+            continue  # a class without samples
         seconds, needed = topology.forecast(n, request.options)
         homology += cells * seconds
         memory = max(memory, needed)

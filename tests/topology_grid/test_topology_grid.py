@@ -98,6 +98,27 @@ def test_cells_of_a_network_are_those_of_its_clouds(digits: GridRequest) -> None
         same(grid.cells[source.layers[index], 3], expected.classes[3])
 
 
+def test_a_class_without_samples_has_a_cell_that_says_so(tmp_path: Path) -> None:
+    path = tmp_path / "gap.npz"
+    points = np.random.default_rng(0).normal(size=(40, 3))
+    np.savez(path, features=points, labels=np.repeat([0, 2], 20))
+    grid = opened(run_job(GridRequest(AnalysisRequest(str(path)), FEW)))
+    assert grid is not None
+    assert grid.is_complete()
+    assert grid.cells["features", 1].reason
+    assert grid.cells["features", 2].betti[0] is not None
+
+
+def test_a_damaged_cell_is_computed_again(rings: Path, cache: Path) -> None:
+    request = GridRequest(AnalysisRequest(str(rings)), FEW)
+    grid = run_job(request)
+    damaged = next(cache.glob("topology/grid-*/*-1.npz"))
+    damaged.write_bytes(b"PK and nothing")
+    assert ("features", 1) not in cells(grid)
+    run_job(request)
+    assert ("features", 1) in cells(grid)
+
+
 def stop_after(count: int) -> tuple[Callable[[int, int, str], None], Callable[[], bool]]:
     reached: list[int] = []
 
