@@ -56,14 +56,19 @@ elif now.grid.cells:
     betti_cards(view, now, counting, scope)
 if now.grid.cells:
     chosen_cell(view, now, counting, scope)
-    st.subheader("Across the layers", anchor=False)
+    several = len(now.grid.layers) > 1
+    st.subheader("Across the layers" if several else "As a table", anchor=False)
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        dimension = choose(
-            "dimension",
-            list(range(max(2, now.grid.dimensions))),
-            1,
-            partial(st.segmented_control, "Holes", required=True, format_func=NAMES.__getitem__),
-        )
+        dimension = 1
+        if several:
+            dimension = choose(
+                "dimension",
+                list(range(max(2, now.grid.dimensions))),
+                1,
+                partial(
+                    st.segmented_control, "Holes", required=True, format_func=NAMES.__getitem__
+                ),
+            )
         st.download_button(
             "All cells as CSV",
             data=lambda: grid_csv(now.grid, view.class_names),
@@ -73,4 +78,5 @@ if now.grid.cells:
             on_click="ignore",
             icon=":material/download:",
         )
-    changes(view, now, dimension, scope)
+    if several:
+        changes(view, now, dimension, scope)

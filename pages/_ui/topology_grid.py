@@ -203,7 +203,7 @@ def changes(view: View, now: Shown, dimension: int, scope: str | int) -> None:
 
 def bottlenecks(view: View, now: Shown) -> tuple[dict[str | int, Steps], ...] | None:
     """Distances of consecutive layers, computed by a worker once all cells are there."""
-    if now.running or len(now.grid.layers) < 2 or not now.grid.is_complete():
+    if now.running or not now.grid.is_complete():
         return None
     request = BetweenRequest(grid=now.id)
     if now.id is None:
