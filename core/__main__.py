@@ -29,7 +29,11 @@ def _parser() -> argparse.ArgumentParser:
 
     analyze = commands.add_parser("analyze", help="every layer of a checkpoint on a data set")
     analyze.add_argument("checkpoint")
-    analyze.add_argument("--data", help="digits, cifar10, FILE.zip, FOLDER or FILE.npz")
+    analyze.add_argument(
+        "--data",
+        help="digits, cifar10, FILE.zip, FOLDER or FILE.npz; with @CORRUPTION-SEVERITY after it, "
+        "such as cifar10@gaussian_noise-3, corrupted",
+    )
     analyze.add_argument("--architecture", default="auto", metavar="auto|NAME")
     analyze.add_argument("--model", metavar="FILE.py:FUNCTION", help="your own constructor")
     analyze.add_argument("--layers", default="auto", metavar="auto|all|NAME,…")

@@ -16,6 +16,7 @@ from typing import Any
 
 from core import store
 from core.checkpoints.runs import Run, runs_below
+from core.data.corruptions import spec_of, split_spec
 from core.errors import UserError
 from core.request import AnalysisRequest
 from core.results import SCHEMA, Analysis
@@ -108,8 +109,13 @@ def _digest(path: Path, size: int, changed: int) -> str:
 
 def data_key(request: AnalysisRequest) -> str | None:
     """What a cache knows the data of a request by: its digest, or the name of bundled data."""
-    path = Path(request.data) if request.data else None
-    return file_sha256(path) if path is not None and path.is_file() else request.data
+    if request.data is None:
+        return None
+    data, corruption = split_spec(request.data)
+    if not Path(data).is_file():
+        return request.data
+    sha256 = file_sha256(Path(data))
+    return sha256 if corruption is None else spec_of(sha256, *corruption)
 
 
 def run_table() -> list[dict[str, Any]]:

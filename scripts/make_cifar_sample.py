@@ -1,32 +1,40 @@
-"""Make the bundled CIFAR-10 sample: the first 200 test images of every class, bytes unchanged.
+"""Make the bundled CIFAR-10 samples: 200 images of every class of both splits, bytes unchanged.
 
-python scripts/make_cifar_sample.py cifar10_test.zip
+python -m scripts.make_cifar_sample cifar10_test.zip cifar10_train.zip
+
+Of the test split the first ones, of the training split ones drawn with a seed.
 """
 
 from __future__ import annotations
 
 import sys
 import zipfile
-from collections import Counter
 from pathlib import Path
 
-from core.data.opening import CIFAR10_SAMPLE
+import numpy as np
+
+from core.data.opening import CIFAR10_SAMPLE, CIFAR10_TRAIN_SAMPLE
 
 PER_CLASS = 200
 
 
-def make(source: Path, target: Path = CIFAR10_SAMPLE) -> int:
-    """Copy the first ``PER_CLASS`` images of every class folder; returns how many."""
-    taken: Counter[str] = Counter()
+def make(source: Path, target: Path, seed: int | None = None) -> int:
+    """Copy ``PER_CLASS`` images of every class folder, the first ones or, with a seed, drawn ones;
+    returns how many."""
     with zipfile.ZipFile(source) as archive, zipfile.ZipFile(target, "w") as sample:
+        by_class: dict[str, list[str]] = {}
         for name in sorted(n for n in archive.namelist() if n.endswith(".jpg")):
-            label = name.split("/")[0]
-            if taken[label] < PER_CLASS:
+            by_class.setdefault(name.split("/")[0], []).append(name)
+        rng = None if seed is None else np.random.default_rng(seed)
+        for names in by_class.values():
+            chosen = names if rng is None else rng.choice(names, PER_CLASS, replace=False).tolist()
+            for name in sorted(chosen[:PER_CLASS]):
                 entry = zipfile.ZipInfo(name, date_time=(1980, 1, 1, 0, 0, 0))
                 sample.writestr(entry, archive.read(name))
-                taken[label] += 1
-    return sum(taken.values())
+    return PER_CLASS * len(by_class)
 
 
 if __name__ == "__main__":
-    print(make(Path(sys.argv[1])), "images")
+    test, train = map(Path, sys.argv[1:])
+    print(make(test, CIFAR10_SAMPLE), "images of the test split")
+    print(make(train, CIFAR10_TRAIN_SAMPLE, seed=0), "images of the training split")

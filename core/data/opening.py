@@ -9,23 +9,31 @@ from pathlib import Path
 from core.data import digits
 from core.data.archives import open_folder, open_zip
 from core.data.arrays import open_npz
+from core.data.corruptions import corrupt, split_spec
 from core.data.dataset import Dataset
 from core.errors import UserError
 
 CIFAR10_SAMPLE = Path(__file__).parent / "bundled" / "cifar10_test_sample.zip"
+CIFAR10_TRAIN_SAMPLE = CIFAR10_SAMPLE.with_name("cifar10_train_sample.zip")
 BUNDLED = {
     **digits.NAMES,
     "cifar10": "CIFAR-10 test sample",
+    "cifar10-train": "CIFAR-10 training sample",
 }
+_SAMPLES = {"cifar10": CIFAR10_SAMPLE, "cifar10-train": CIFAR10_TRAIN_SAMPLE}
 
 
 def open_dataset(spec: str | Path, name: str = "") -> Dataset:
-    """``digits``, ``digits-train``, ``digits-test``, ``cifar10``, or the path of a zip file or
-    folder of class folders, or of an ``.npz`` with X and y. UserError if it is none of these."""
-    if str(spec) in digits.NAMES:
-        return digits.open_digits(str(spec))
-    if str(spec) == "cifar10":
-        return replace(open_zip(CIFAR10_SAMPLE, CIFAR10_SAMPLE.name), name=BUNDLED["cifar10"])
+    """A name of ``BUNDLED``, or the path of a zip file or folder of class folders, or of an
+    ``.npz`` with X and y; any of them followed by ``@`` and a corruption: ``cifar10@contrast-5``.
+    UserError if it is none of these."""
+    data, corruption = split_spec(str(spec))
+    if corruption is not None:
+        return corrupt(open_dataset(data, name), *corruption)
+    if data in digits.NAMES:
+        return digits.open_digits(data)
+    if data in _SAMPLES:
+        return replace(open_zip(_SAMPLES[data], data), name=BUNDLED[data])
     path = Path(spec)
     name = name or path.name
     if path.is_dir():
