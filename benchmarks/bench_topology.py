@@ -13,6 +13,7 @@ from ripser import ripser
 
 from benchmarks.shapes import SHAPES, sample
 from core.metrics.topology import topology
+from core.results import TopologyOptions
 
 POINTS, DIMENSION, LANDMARKS = 2000, 256, 400
 VOIDS = 150  # landmarks up to which dimension 2 is computed as well
@@ -24,7 +25,7 @@ def rate(name: str, landmarks: int, seeds: Iterable[int], points: int = 1000) ->
     dimensions = len(betti) if landmarks <= VOIDS else 2
     right = [
         topology(
-            sample(name, points, seed), max_dim=dimensions - 1, landmarks=landmarks, seed=seed
+            sample(name, points, seed), TopologyOptions(dimensions - 1, landmarks, seed=seed)
         ).betti
         == betti[:dimensions]
         for seed in seeds
@@ -36,7 +37,7 @@ def run(landmarks: Iterable[int] = (150,), seeds: Iterable[int] = range(9000, 90
     """Seconds of both, their ratio and cover radii, and the rate of right answers by shape."""
     points = sample("torus", POINTS, 0, ambient=DIMENSION).astype(np.float32)
     start = time.perf_counter()
-    ours = topology(points, landmarks=LANDMARKS)
+    ours = topology(points, TopologyOptions(landmarks=LANDMARKS))
     seconds = time.perf_counter() - start
     start = time.perf_counter()
     theirs = ripser(points, maxdim=1, n_perm=LANDMARKS)

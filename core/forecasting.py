@@ -14,8 +14,7 @@ from core.features.extract import SAMPLE
 from core.features.flat import BUDGET_BYTES
 from core.features.forecast import forecast as forecast_extraction
 from core.features.passes import ModelLike
-from core.measures import LANDMARKS
-from core.results import Settings
+from core.results import LANDMARKS, Settings
 
 # Seconds on one thread of a machine that multiplies matrices at REFERENCE_FLOPS; fitted to
 # measured layers of 64 to 16,384 features and 500 to 2,000 samples.

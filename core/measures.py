@@ -21,10 +21,8 @@ from core.results import (
     Settings,
     Sparsity,
     Topology,
+    TopologyOptions,
 )
-
-# of topology, by highest dimension: the time for dimension 2 grows much faster with the number
-LANDMARKS = {1: 400, 2: 200}
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,13 +108,12 @@ def measure_cloud(
             projected=cloud.projected,
         )
     if "topology" in settings.metrics:
+        options = TopologyOptions(settings.max_dim, settings.landmarks, seed=settings.seed)
         topology = topologies(
             cloud.points,
             labels,
             classes,
+            options,
             distances=distances,
-            max_dim=settings.max_dim,
-            landmarks=settings.landmarks or LANDMARKS[settings.max_dim],
-            seed=settings.seed,
         )
     return dimension, topology

@@ -187,12 +187,17 @@ DISTANCES = ("euclidean", "geodesic", "hops")
 neighbours; number of its edges (Naitzat, Zhitnikov and Lim 2020)."""
 
 
+LANDMARKS = {1: 400, 2: 200}
+"""Landmarks by highest dimension, unless the options say otherwise: the time for dimension 2 grows
+much faster with their number."""
+
+
 @dataclass(frozen=True, slots=True)
 class TopologyOptions:
     """How persistent homology is computed and read. Part of a cache key."""
 
     max_dim: int = 1  # highest homology dimension, 1 or 2
-    landmarks: int | None = None  # at most; None: 400, or 200 for max_dim 2
+    landmarks: int | None = None  # at most; None: LANDMARKS
     distance: str = "euclidean"  # one of DISTANCES
     neighbours: int = 15  # k of the graph, for geodesic and hops
     rule: str = "confidence"  # or "fixed", at ``scale``

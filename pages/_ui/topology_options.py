@@ -8,6 +8,7 @@ import streamlit as st
 
 from core.figures import topology
 from core.figures.topology import Reading as Counting
+from core.results import LANDMARKS as USUAL_LANDMARKS
 from core.results import Analysis, TopologyOptions
 from core.topology_grid import Grid
 from pages._ui.choices import choose
@@ -17,7 +18,6 @@ from pages._ui.view import View
 NAMES = {0: "components (β₀)", 1: "loops (β₁)", 2: "voids (β₂)"}
 COUNTED = {"rule": "significant", "fixed": "all at one scale", "peak": "all at their peak"}
 LANDMARKS = {1: [100, 150, 200, 300, 400, 600], 2: [60, 100, 150, 200, 300]}
-USUAL_LANDMARKS = {1: 400, 2: 200}
 NEIGHBOURS = [5, 8, 10, 15, 20, 30]
 SCALES = [i / 4 for i in range(2, 33)]
 
