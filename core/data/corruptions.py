@@ -195,7 +195,10 @@ def _defocus_blur(x: np.ndarray, c: tuple[float, float], rng: np.random.Generato
 
 
 def disk(radius: float, sigma: float) -> np.ndarray:
-    """A disk of sum 1 with its edge smoothed by a Gaussian of 3×3, or of 5×5 above radius 8."""
+    """A disk, its edge smoothed by a Gaussian of 3×3, or of 5×5 above radius 8.
+
+    It sums to 1, or where the disk touches its border (radius 8 and 10) to 1.01, as published.
+    """
     reach, size = (8, 3) if radius <= 8 else (int(radius), 5)
     offset = np.arange(-reach, reach + 1)
     sharp = (offset[:, None] ** 2 + offset**2 <= radius**2).astype(np.float64)
