@@ -22,8 +22,16 @@ page = st.navigation(
             st.Page("pages/topology.py", title="Topology", icon=":material/data_usage:"),
             st.Page("pages/sparsity.py", title="Sparsity", icon=":material/grain:"),
         ],
+        "Compare": [
+            st.Page(
+                "pages/distribution_shift.py",
+                title="Distribution shift",
+                icon=":material/swap_horiz:",
+            ),
+        ],
         "Learn": [
             st.Page("pages/manifold_lab.py", title="Manifold lab", icon=":material/all_inclusive:"),
+            st.Page("pages/topology_lab.py", title="Topology lab", icon=":material/join_inner:"),
         ],
         "Yours": [
             st.Page("pages/open_your_own.py", title="Open your own", icon=":material/upload:"),
