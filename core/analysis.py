@@ -36,6 +36,7 @@ from core.results import (
     Analysis,
     Candidate,
     CheckpointSummary,
+    ClassGeometry,
     DataSummary,
     LayerAnalysis,
     Penultimate,
@@ -125,7 +126,7 @@ def _analyze_model(
         separation_law=_law(layers),
         sample=sample,
         weights=weights,
-        classifier=None if features.weight is None else classifier_geometry(features.weight),
+        classifier=_classifier(features, dataset),
         warnings=tuple(checkpoint.warnings) + tuple(dataset.warnings) + tuple(features.warnings),
         activations=features.activations,
     )
@@ -205,6 +206,13 @@ def _penultimate(features: Features) -> Penultimate | None:
         collapse=collapse.neural_collapse(last.moments, features.weight, features.penultimate_nc4),
         geometry=collapse.class_geometry(last.moments, features.weight),
     )
+
+
+def _classifier(features: Features, dataset: Dataset) -> ClassGeometry | None:
+    """The classifier's rows, where they are of the data's classes."""
+    if features.weight is None or len(features.weight) != dataset.classes:
+        return None
+    return classifier_geometry(features.weight)
 
 
 def _sample(features: Features, dataset: Dataset, pictured: np.ndarray) -> Sample:
