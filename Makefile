@@ -55,6 +55,7 @@ pictures: $(VENV)/.test
 
 bundle: install
 	$(BIN)/python -m scripts.bundle
+	$(BIN)/python -m scripts.bundle_profiles
 
 clean:
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -63,9 +63,9 @@ def engines(max_dim: int, landmarks: int = 200) -> dict[str, float]:
         "gaussian_64": np.random.default_rng(0).standard_normal((landmarks, 64)),
     }
     ratios = {}
+    chosen = fastest(landmarks)
     for name, points in clouds.items():
         ranks = ranked_edges(distance_matrix(points)).ranks
-        chosen = fastest(landmarks)
         ratios[f"{chosen}_over_ripser_dim{max_dim}_{name}"] = seconds(
             lambda ranks=ranks: persistence(ranks, max_dim, "ripser")
         ) / seconds(lambda ranks=ranks: persistence(ranks, max_dim, chosen))
