@@ -29,7 +29,7 @@ def test_every_link_to_a_file_leads_somewhere(repo: Path) -> None:
 
 def test_every_dependency_earns_its_line(repo: Path) -> None:
     readme = (repo / "README.md").read_text(encoding="utf-8")
-    for name in ("requirements.txt", "requirements-timm.txt", "requirements-test.txt"):
+    for name in sorted(path.name for path in repo.glob("requirements*.txt")):
         for line in (repo / name).read_text(encoding="utf-8").splitlines():
             if "==" in line:
                 assert re.search(rf"^\| .*\b{line.split('==')[0]}\b", readme, re.MULTILINE)
