@@ -2,8 +2,8 @@
 
 A file from outside is parsed and run in a process of its own, which is killed when it exceeds its
 limits. Jobs wait in one queue that is fair between owners; at most ``FEATURESCOPE_WORKERS`` (by
-default half of the cores) run at once. All functions may be called from any thread. This module
-imports no numeric library.
+default half of the cores, two at least) run at once, and share the cores that are there when they
+start. All functions may be called from any thread. This module imports no numeric library.
 
 On Linux, workers are forked from a server process that has the numeric libraries imported, so that
 a job starts in a tenth of a second; elsewhere they are spawned. Resident memory is watched through
@@ -263,7 +263,7 @@ def jobs(owner: str) -> tuple[Job, ...]:
 
 def workers() -> int:
     """How many jobs may run at once."""
-    default = max(1, (os.cpu_count() or 1) // 2)
+    default = max(2, (os.cpu_count() or 1) // 2)  # a short job need not wait for a long one
     with contextlib.suppress(ValueError):
         return max(1, int(os.environ.get("FEATURESCOPE_WORKERS", default)))
     return default
@@ -308,7 +308,7 @@ def main_module_left_alone() -> Iterator[None]:
 def _start(job: Job) -> tuple[BaseProcess, Connection]:
     context = _context()
     ours, theirs = context.Pipe()
-    threads = max(1, (os.cpu_count() or 1) // workers())
+    threads = max(1, (os.cpu_count() or 1) // max(1, len(_scheduler.running)))
     process = context.Process(
         target=worker.run,
         args=(theirs, job.function, job.args, threads, job.limits.cpu_seconds),
