@@ -29,7 +29,7 @@ from pages._ui.choices import choose
 from pages._ui.live import result_of
 
 FIRST = PRESETS[0].spec
-VIEWS = {"own": "as made", "components": "principal components"}
+VIEWS = {"own": "as made", "components": "PCA"}
 TWONN = "Facco, d'Errico, Rodriguez and Laio, Scientific Reports 2017"
 MLE = "Levina and Bickel 2004; MacKay and Ghahramani 2005"
 
@@ -47,8 +47,14 @@ def set_all(spec: ManifoldSpec) -> None:
         choices.set_choice(key, value)
 
 
-def presets() -> None:
-    with st.container(horizontal=True, gap="small", key="presets"):
+def surprise_me() -> None:
+    set_all(surprise())
+    choices.set_choice("guess", True)
+
+
+def presets() -> bool:
+    """The row of lecture cases; True where the reader wants to guess before the answer."""
+    with st.container(horizontal=True, vertical_alignment="center", gap="small", key="presets"):
         for preset in PRESETS:
             st.button(
                 preset.title, key=f"preset_{preset.id}", on_click=set_all, args=(preset.spec,)
@@ -57,13 +63,51 @@ def presets() -> None:
             "Surprise me",
             key="preset_surprise",
             icon=":material/casino:",
-            on_click=lambda: set_all(surprise()),
+            on_click=surprise_me,
         )
+        return choose("guess", [False, True], False, guess_first)
 
 
-def controls() -> tuple[ManifoldSpec, str]:
+def guess_first(options: list[bool], key: str) -> bool:
+    """The toggle of ``guess``; its options are off and on."""
+    return st.toggle("Guess first", key=key)
+
+
+def guess_card(spec: ManifoldSpec) -> None:
+    """A prediction before the answer."""
+    with st.container(border=True, key="card_guess"):
+        st.markdown(
+            f"{spec.points:,} points in {spec.ambient:,} dimensions. Along how many dimensions do "
+            "they spread? Turn the picture, read the curves, then decide."
+        )
+        guess = st.number_input("My guess", 1, 100, 2, key="lab_guess")
+        st.button("Show the answer", type="primary", on_click=reveal, args=(spec, guess))
+
+
+def reveal(spec: ManifoldSpec, guess: int) -> None:
+    choices.set_choice("guess", False)
+    st.session_state["_guessed"] = (spec, guess)
+
+
+def answer(result: LabResult) -> None:
+    """The sentence, what this case teaches, and what the reader had guessed."""
+    with st.container(border=True, key="card_sentence"):
+        st.markdown(plain(reading(result)))
+        spec, guess = st.session_state.get("_guessed", (None, None))
+        if spec == result.spec:
+            right = "and that is the truth" if guess == spec.dim else f"the truth is {spec.dim}"
+            st.caption(f"You guessed {guess}, {right}.")
+        if (preset := preset_of(result.spec)) is not None:
+            st.caption(plain(preset.lesson))
+
+
+def controls(hidden: bool) -> tuple[ManifoldSpec, str]:
     """The sample that the reader chose, and the coordinates of its picture."""
-    with st.container(border=True, key="card_controls"):
+    with (
+        st.expander("The choices give the answer away")
+        if hidden
+        else st.container(border=True, key="card_controls")
+    ):
         name = choose(
             "manifold",
             list(MANIFOLDS),
@@ -132,7 +176,7 @@ def picture(result: LabResult, shown: str) -> None:
         Reading(
             "Drag to turn. The points in three coordinates; colour is the "
             f"{manifold.coordinate}. **As made** are the manifold's own first coordinates, before "
-            "it was turned into the ambient space; **principal components** are the directions of "
+            "it was turned into the ambient space; **PCA** shows the directions of "
             f"largest variance.{uniform}"
         ),
         alt=f"Points of a {manifold.title} in three coordinates.",
@@ -218,10 +262,14 @@ def sweep_card(spec: ManifoldSpec) -> None:
 frame.guard(__file__)
 warm()
 head = st.container()
-presets()
+guessing = presets()
 left, right = st.columns([1, 3])
 with left:
-    spec, shown = controls()
+    place = st.container()
+    spec, shown = controls(guessing)
+    if guessing:
+        with place:
+            guess_card(spec)
 with head:  # after the choices: it names what a link asked for in vain
     frame.title(
         "Manifold lab",
@@ -230,11 +278,10 @@ with head:  # after the choices: it names what a link asked for in vain
     )
 with right:
     result = result_of("manifold", "core.manifold_lab:measure", spec, "Measuring")
-    if result is not None:
-        with st.container(border=True, key="card_sentence"):
-            st.markdown(plain(reading(result)))
-            if (preset := preset_of(spec)) is not None:
-                st.caption(plain(preset.lesson))
+    if result is not None and guessing:
+        picture(result, shown)
+    elif result is not None:
+        answer(result)
         one, two = st.columns(2)
         with one:
             picture(result, shown)
@@ -242,4 +289,5 @@ with right:
             against_truth(result)
 if result is not None:
     curves(result)
+if result is not None and not guessing:
     sweep_card(spec)

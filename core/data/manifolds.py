@@ -291,7 +291,7 @@ MANIFOLDS = {
             *(lambda m, _: m + 1, paraboloid, "distance from the axis"),
         ),
         Manifold(
-            *("waves", "cube bent by random waves", 1, 20, lambda _, ambient: ambient, waves),
+            *("waves", "cube bent by waves", 1, 20, lambda _, ambient: ambient, waves),
             "first side of the cube",
             uniform=False,
             least_ambient=lambda m: 2 * m + 1,
@@ -303,7 +303,7 @@ MANIFOLDS = {
         Manifold("moebius", "Möbius strip", 2, 2, lambda *_: 3, moebius, "angle", True),
         Manifold("helix", "helix", 1, 1, lambda *_: 3, helix, "place along the curve"),
         Manifold(
-            *("curve", "curve through all dimensions", 1, 1),
+            *("curve", "winding curve", 1, 1),
             *(lambda _, ambient: 2 * _harmonics(ambient), curve, "place along the curve", True),
             least_ambient=lambda _: 2,
         ),

@@ -15,6 +15,7 @@ from core.data.manifolds import MANIFOLDS, ManifoldSpec
 from core.manifold_lab import PRESETS, Preset
 
 CHARTS = 5
+BEFORE_THE_ANSWER = 3
 WAIT_SECONDS = 60
 
 
@@ -49,15 +50,15 @@ def open_lab(repo: Path, **query: str) -> AppTest:
     return finished(first_run(repo, **query))
 
 
-def finished(app: AppTest) -> AppTest:
+def finished(app: AppTest, charts: int = CHARTS) -> AppTest:
     """The page once its numbers and its sweep are there."""
     end = time.monotonic() + WAIT_SECONDS
-    while len(app.get("plotly_chart")) < CHARTS and time.monotonic() < end:
+    while len(app.get("plotly_chart")) != charts and time.monotonic() < end:
         assert not app.exception, app.exception
         assert not app.error, app.error
         time.sleep(0.1)
         app.run()
-    assert len(app.get("plotly_chart")) == CHARTS
+    assert len(app.get("plotly_chart")) == charts
     assert not app.exception, app.exception
     return app
 
@@ -93,8 +94,20 @@ def test_a_button_sets_all_choices_and_the_link(repo: Path) -> None:
     assert "noise fills all 50" in sentence(app)
     said = dict(app.query_params)
     assert {"manifold": "moebius", "noise": "0.05", "ambient": "50"}.items() <= said.items()
+
+
+def test_a_surprise_is_guessed_before_its_answer(repo: Path) -> None:
+    app = open_lab(repo)
     app.button(key="preset_surprise").click().run()
+    finished(app, BEFORE_THE_ANSWER)
+    assert not any(m.value.startswith("TwoNN") for m in app.markdown)
+    assert app.query_params["guess"] == "True"
+    truth = chosen(app)
+    next(b for b in app.button if b.label == "Show the answer").click().run()
     finished(app)
+    assert chosen(app) == truth
+    assert f"where the truth is {truth.dim}" in sentence(app)
+    assert any(c.value.startswith("You guessed 2, ") for c in app.caption)
 
 
 @pytest.mark.parametrize(
