@@ -10,7 +10,7 @@ import json
 import math
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +23,11 @@ from core.progress import IsCancelled, Progress, check, never, silent
 BUNDLED = Path(__file__).parent / "data" / "bundled" / "topology_lab"
 TABLE = BUNDLED / "table.json"
 ACTIVATIONS = {"relu": "ReLU", "leaky_relu": "leaky ReLU", "tanh": "tanh"}
-DEPTHS, WIDTHS, EPOCHS = (1, 12), (2, 50), (1, 500)
+DEPTHS = tuple(range(1, 13))
+WIDTHS = (2, 3, 5, 8, 10, 15, 20, 25, 35, 50)
+EPOCHS = (10, 25, 50, 100, 200, 300, 500)
+SIZES = (300, 600, 1200, 1800, 2250, 2700)
+SEEDS = tuple(range(20))
 NEIGHBOURS = 20
 GOAL = 0.999  # accuracy on fresh points, beside no error on the training points
 KEPT = 300  # points of each class that are drawn
@@ -96,10 +100,12 @@ def validate(request: LabRequest) -> Problem:
         raise UserError(
             f"activation {request.activation!r} is not known: use one of {', '.join(ACTIVATIONS)}"
         )
-    for name, (low, high) in (("depth", DEPTHS), ("width", WIDTHS), ("epochs", EPOCHS)):
-        value = getattr(request, name)
+    for name, options in (("depth", DEPTHS), ("width", WIDTHS), ("epochs", EPOCHS)):
+        value, low, high = getattr(request, name), min(options), max(options)
         if not low <= value <= high:
             raise UserError(f"{name} must be {low} to {high}, not {value}: choose a number between")
+    if request.seed < 0:
+        raise UserError(f"the seed must be 0 or more, not {request.seed}: choose another one")
     return problem
 
 
@@ -123,7 +129,7 @@ def run(
         request.epochs,
         request.seed,
         point_clouds.LEARNING_RATES[request.activation],
-        progress=progress,
+        progress=lambda done, total, what: progress(done, 2 * total, what),
         cancelled=cancelled,
     )
     outputs = point_clouds.layer_outputs(model, data.points)
@@ -153,9 +159,9 @@ def _layers(
     from core.metrics.cliques import betti_within_steps
 
     max_dim = len(problem.betti[0]) - 1
-    layers = []
+    layers: list[LayerCloud] = []
     for name, output in zip(layer_names(len(outputs) - 2), outputs, strict=True):
-        progress(len(layers), len(outputs), f"counting holes, layer {name}")
+        progress(len(outputs) + len(layers), 2 * len(outputs), f"counting holes, layer {name}")
         check(cancelled)
         clouds = [output[data.labels == k] for k in (0, 1)]
         first, second = (betti_within_steps(c, NEIGHBOURS, max_dim) for c in clouds)
@@ -218,7 +224,7 @@ def row_of(result: LabResult) -> Row:
 def write_table(rows: Sequence[Row], path: Path = TABLE) -> None:
     """The rows as JSON, one a line."""
     lines = [
-        json.dumps([getattr(row, name) for name in Row.__slots__], separators=(",", ":"))
+        json.dumps([getattr(row, f.name) for f in fields(Row)], separators=(",", ":"))
         for row in rows
     ]
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -228,8 +234,12 @@ def write_table(rows: Sequence[Row], path: Path = TABLE) -> None:
 def read_table(path: Path = TABLE) -> tuple[Row, ...]:
     """What ``write_table`` wrote."""
     return tuple(
-        Row(*values, tuple((tuple(a), tuple(b)) for a, b in betti))
-        for *values, betti in json.loads(path.read_text(encoding="utf-8"))
+        Row(
+            problem, activation, seed, reached, right, tuple((tuple(a), tuple(b)) for a, b in betti)
+        )
+        for problem, activation, seed, reached, right, betti in json.loads(
+            path.read_text(encoding="utf-8")
+        )
     )
 
 
@@ -306,3 +316,32 @@ def sign_test(wins: int, trials: int) -> float | None:
         return None
     tail = sum(math.comb(trials, i) for i in range(min(wins, trials - wins) + 1))
     return min(1.0, 2 * tail / 2**trials)
+
+
+def verdict(rows: Sequence[Row], problem: str, of: int) -> str:
+    """Whether ReLU loses the holes of class ``of`` earlier than tanh, in words, with the numbers.
+    Empty where the table has no such networks."""
+    found = compare(rows, problem, of)
+    if found is None:
+        return ""
+    if found.p_value is None or found.p_value >= 0.05:
+        start = "That ReLU loses holes earlier than tanh was **not seen** here"
+    elif found.lower > (found.pairs - found.ties) / 2:
+        start = "ReLU loses holes earlier than tanh, **as the paper reports**"
+    else:
+        start = "Against the paper, **tanh** loses holes earlier than ReLU here"
+    leaky = compare(rows, problem, of, "leaky_relu")
+    between = "" if leaky is None else f"{100 * leaky.area:.0f} % with leaky ReLU, "
+    chance = "" if found.p_value is None else f", sign test p = {found.p_value:.2g}"
+    reached = [
+        f"{sum(r.reached for r in mine)} of {len(mine)} {ACTIVATIONS[activation]}"
+        for activation in ACTIVATIONS
+        if (mine := [r for r in rows if r.problem == problem and r.activation == activation])
+    ]
+    return (
+        f"{start}: so it is for {found.lower} of {found.pairs} seeds{chance}. "
+        f"Over all layers the total is {100 * found.area:.0f} % of the input's with ReLU, "
+        f"{between}{100 * found.other_area:.0f} % with tanh (medians); it is halved at layer "
+        f"{found.half:g} with ReLU, {found.other_half:g} with tanh. "
+        f"Networks that learned the problem: {', '.join(reached)}."
+    )

@@ -13,11 +13,13 @@ from torch import nn
 
 from core.progress import IsCancelled, Progress, check, never, silent
 
+SLOPE = 0.2  # of leaky ReLU, as of Naitzat, Zhitnikov and Lim
 ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
     "tanh": nn.Tanh,
     "relu": nn.ReLU,
-    "leaky_relu": lambda: nn.LeakyReLU(0.2),  # the slope of Naitzat, Zhitnikov and Lim
+    "leaky_relu": lambda: nn.LeakyReLU(SLOPE),
 }
+GAINS = {"tanh": 5 / 3, "relu": math.sqrt(2), "leaky_relu": math.sqrt(2 / (1 + SLOPE**2))}
 BATCH = 128
 LEARNING_RATES = {"tanh": 0.002, "relu": 0.005, "leaky_relu": 0.005}  # the highest of one cycle
 
@@ -39,11 +41,10 @@ def network(dim: int, width: int, depth: int, activation: str, seed: int) -> nn.
     generator = torch.Generator().manual_seed(seed)
     layers: list[nn.Module] = []
     sizes = [dim] + [width] * depth + [2]
-    gain = nn.init.calculate_gain(activation, 0.2 if activation == "leaky_relu" else None)
     for inside, outside in itertools.pairwise(sizes):
         linear = nn.Linear(inside, outside)
         fan = (inside + outside) / 2 if activation == "tanh" else inside
-        bound = gain * math.sqrt(3 / fan)
+        bound = GAINS[activation] * math.sqrt(3 / fan)
         nn.init.uniform_(linear.weight, -bound, bound, generator=generator)
         nn.init.zeros_(linear.bias)
         layers += [linear, ACTIVATIONS[activation]()]

@@ -35,3 +35,29 @@ def test_manifold_lab_follows_its_choices(open_page: OpenPage) -> None:
         f"document.querySelector('{SENTENCE}')?.innerText.includes('noise fills all 50')"
     )
     page.wait_for_selector(".st-key-chart_bias .main-svg")
+
+
+def test_topology_lab_trains_when_asked(open_page: OpenPage) -> None:
+    page = open_page("topology_lab?problem=d1-small&depth=2&epochs=25&per_class=300")
+    assert page.locator(".st-key-chart_row").count() == 0
+    page.get_by_role("button", name="Train this network").click()
+    page.wait_for_selector(".st-key-chart_row .main-svg")
+    assert "output" in page.inner_text(".st-key-chart_row")
+    page.get_by_test_id("stBaseButton-segmented_control").get_by_text("B", exact=True).click()
+    page.wait_for_url(re.compile("class=1"))
+    page.wait_for_function("document.body.innerText.includes('Class B, layer by layer')")
+    complete(page)
+    assert "β 1, 3" in page.inner_text(".st-key-chart_row")
+
+
+def test_topology_lab_shows_what_is_bundled_and_turns_it(open_page: OpenPage) -> None:
+    page = open_page("topology_lab?problem=d3-small", 420)
+    page.wait_for_selector(".st-key-chart_at_layer canvas")
+    assert page.locator(".st-key-chart_problem canvas").count() > 0
+    page.locator(".st-key-choice_problem").click()
+    page.get_by_role("option", name="two pairs of linked rings").click()
+    page.wait_for_url(re.compile("problem=d2-small"))
+    page.wait_for_function("document.body.innerText.includes('β 2, 2')")
+    complete(page)
+    width = "document.documentElement.scrollWidth"
+    assert page.evaluate(width) <= 420
