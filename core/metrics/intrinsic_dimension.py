@@ -5,9 +5,18 @@ One neighbour search serves both estimators, their intervals and all classes.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from core.metrics import intervals
+from core.metrics.dimension_curves import (
+    EQUAL,
+    curve_neighbours,
+    estimates_over_k,
+    mle_curve,
+    ratio_plot,
+)
 from core.metrics.neighbours import (
     BLOCK,
     FULL_LIMIT,
@@ -24,7 +33,6 @@ MINIMUM = 10  # distinct points below which no nonlinear estimate is given
 FEW = 100  # points below which a warning is given
 SPECTRUM = 256
 SMALLEST = 50  # points at the end of the decimation curve
-EQUAL = 1e-9  # logarithms of ratios below which distances count as equal
 DISCARD = 0.1  # share of the largest ratios that TwoNN leaves out
 
 
@@ -124,7 +132,7 @@ def intrinsic_dimension(
 
     reason = _why_undefined(n, len(kept), finite)
     twonn_estimate = mle_estimate = Estimate(None, reason=reason)
-    curve = None
+    curve = over_k = ratios = None
     if reason is None:
         if len(kept) < FEW:
             warnings.append(f"few points ({len(kept)}): expect wide intervals and bias")
@@ -132,8 +140,14 @@ def intrinsic_dimension(
         if used < k:
             warnings.append(f"{used} instead of {k} neighbours in the maximum likelihood estimate")
         search = _Search(points, distances)
-        near = neighbours if neighbours is not None else search.list(used)
-        twonn_estimate, mle_estimate = _estimates(near, search, used, subsets, generator)
+        ks = curve_neighbours(len(kept), used)
+        near = neighbours if neighbours is not None else search.list(int(ks[-1]))
+        ks = ks[ks <= near.distances.shape[1]]
+        twonn_estimate, mle_estimate, replicates = _estimates(
+            near, search, used, ks, subsets, generator
+        )
+        over_k = mle_curve(near.distances, ks, replicates)
+        ratios = ratio_plot(near.distances, DISCARD)
         if decimation and len(kept) >= SMALLEST:
             curve = _decimation(twonn_estimate, mle_estimate, search, used, generator)
     return IntrinsicDimension(
@@ -150,6 +164,8 @@ def intrinsic_dimension(
         spectrum=spectrum[:SPECTRUM],
         decimation=curve,
         warnings=tuple(warnings),
+        mle_curve=over_k,
+        ratio_plot=ratios,
     )
 
 
@@ -213,7 +229,7 @@ class _Search:
 
     def list(self, k: int) -> Neighbours:
         """So many neighbours that k of them are almost surely among 80 % of the points."""
-        length = min(len(self.points) - 1, int(k / intervals.SHARE + 5 * np.sqrt(k)))
+        length = min(len(self.points) - 1, int(k / intervals.SHARE + 3 * np.sqrt(k)))
         if self.distances is None:
             return nearest(self.points, length)
         return nearest_in(self.distances, length)
@@ -239,9 +255,11 @@ def _survivors(near: Neighbours, mask: np.ndarray, search: _Search, k: int) -> n
     """
     rows = np.flatnonzero(mask)
     alive = mask[near.indices[rows]]  # (m, length)
-    rank = alive.cumsum(1)
+    rank = alive.cumsum(1, dtype=np.int16)
     alive &= rank <= k
     full = rank[:, -1] >= k
+    if full.all():
+        return near.distances[rows][alive].reshape(-1, k)
     found = np.empty((len(rows), k))
     found[full] = near.distances[rows[full]][alive[full]].reshape(-1, k)
     for i in np.flatnonzero(~full):
@@ -250,28 +268,37 @@ def _survivors(near: Neighbours, mask: np.ndarray, search: _Search, k: int) -> n
 
 
 def _estimates(
-    near: Neighbours, search: _Search, k: int, subsets: int, generator: np.random.Generator
-) -> tuple[Estimate, Estimate]:
-    """TwoNN and MLE with delete-d jackknife intervals, from one neighbour search."""
+    near: Neighbours,
+    search: _Search,
+    k: int,
+    ks: np.ndarray,
+    subsets: int,
+    generator: np.random.Generator,
+) -> tuple[Estimate, Estimate, np.ndarray]:
+    """TwoNN and MLE with delete-d jackknife intervals, from one neighbour search.
+
+    The third value holds the maximum likelihood estimates of every subset over ``ks`` (s, m).
+    """
     n = len(near.distances)
-    estimators = (_twonn_of, lambda distances: mle(distances, k))
-    replicates: tuple[list[float], ...] = ([], [])
-    for mask in intervals.subsets(n, subsets, generator):
-        distances = _survivors(near, mask, search, k)
-        for estimator, values in zip(estimators, replicates, strict=True):
-            value = estimator(distances)
-            if value is not None:
-                values.append(value)
-    return tuple(  # type: ignore[return-value]
-        _estimate(estimator(near.distances), values, n)
-        for estimator, values in zip(estimators, replicates, strict=True)
+    twonns, over_k = [], np.empty((subsets, len(ks)))
+    for i, mask in enumerate(intervals.subsets(n, subsets, generator)):
+        distances = _survivors(near, mask, search, int(ks[-1]))
+        twonns.append(_twonn_of(distances))
+        over_k[i] = estimates_over_k(distances, ks)
+    at_k = over_k[:, np.searchsorted(ks, k)]
+    return (
+        _estimate(_twonn_of(near.distances), [v for v in twonns if v is not None], n),
+        _estimate(mle(near.distances, k), at_k[np.isfinite(at_k)], n),
+        over_k,
     )
 
 
-def _estimate(value: float | None, replicates: list[float], n: int) -> Estimate:
+def _estimate(value: float | None, replicates: Sequence[float] | np.ndarray, n: int) -> Estimate:
     if value is None:
         return Estimate(None, reason="the nearest neighbours of every point are equally far")
-    low, high = intervals.jackknife(value, np.array(replicates), n) if replicates else (None, None)
+    low = high = None
+    if len(replicates):
+        low, high = intervals.jackknife(value, np.asarray(replicates), n)
     # Eckmann and Ruelle (1992): n points tell dimensions up to about 2 log10(n).
     biased = value > 2 * np.log10(n)
     warning = f"high estimates are biased low at {n} points"
