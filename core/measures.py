@@ -79,7 +79,7 @@ def measure_layer(layer: LayerInput, cloud: Cloud, settings: Settings) -> LayerA
         nc1=collapse.nc1,
         separation=separation(layer.moments) if "separation" in wanted else None,
         ncc_accuracy=layer.ncc_accuracy if "separation" in wanted else None,
-        probe_accuracy=probe,
+        probe_accuracy=None if probe is None else probe.accuracy,
         collapse=collapse,
         geometry=class_geometry(layer.moments),
         projection=picture,
@@ -87,6 +87,24 @@ def measure_layer(layer: LayerInput, cloud: Cloud, settings: Settings) -> LayerA
         dimension=dimension,
         topology=topology,
         warnings=warnings,
+        dimension_pooled=_pooled_dimension(layer, settings),
+        probe_strength=None if probe is None else probe.strength,
+    )
+
+
+def _pooled_dimension(layer: LayerInput, settings: Settings) -> Scoped[IntrinsicDimension] | None:
+    """Intrinsic dimension of the pooled features, where ``dimension`` is that of flattened ones."""
+    flat_too = settings.features == "default" and len(layer.shape) > 1
+    if not flat_too or "dimension" not in settings.metrics:
+        return None
+    ambient, width = layer.moments.means.shape[1], layer.sample.shape[1]
+    return dimensions(
+        layer.sample,
+        layer.sample_labels,
+        len(layer.class_names),
+        seed=settings.seed,
+        ambient=ambient,
+        projected=width if width < ambient else None,
     )
 
 

@@ -365,6 +365,7 @@ class LayerAnalysis:
     warnings: tuple[str, ...] = ()
     # of the pooled features, where ``dimension`` is that of flattened ones
     dimension_pooled: Scoped[IntrinsicDimension] | None = None
+    probe_strength: float | None = None  # inverse L2 penalty that the probe was fitted with
 
 
 @dataclass(frozen=True, slots=True)
