@@ -46,6 +46,11 @@ HOW = {
     ),
 }
 
+BANDS = (
+    "Bands are 95 % intervals: how far the line could lie with other images drawn from the same "
+    "source."
+)
+
 
 def choose_corruption(splits: Splits) -> Corruption | None:
     names = [NONE, *FAMILIES]
@@ -74,7 +79,7 @@ def by_layer(shown: list[Shown], quantity: str) -> None:
         "Collapse by layer",
         shift.by_layer(shown, large, quantity),
         large,
-        Reading(text, formula, source),
+        Reading(f"{text} {BANDS}", formula, source),
         alt=f"{NAMES[quantity]} by layer, one line for each data set.",
     )
 
@@ -83,7 +88,9 @@ def words(pairs: list[tuple[Shown, Shown]], quantity: str) -> None:
     about = Reading(
         "A pair of data sets at a time: the ratio at the median layer (for accuracies the "
         "difference), and at how many layers the shifted one is less collapsed. The lecture's "
-        "claim is that a shift means slightly less collapse at every depth.",
+        "claim is that a shift means slightly less collapse at every depth. The sampling error is "
+        "that of which images were drawn, from leaving out a twentieth of them at a time: with "
+        "2,000 images it is large in the first layers.",
         source="Zhu, ICASSP 2023 short course, lecture 5",
     )
     with card("shift_words", "Measured", about):
@@ -205,10 +212,12 @@ with st.container(horizontal=True, vertical_alignment="bottom", key="shift_choic
         partial(st.segmented_control, "Quantity", required=True, format_func=NAMES.__getitem__),
     )
     corruption = choose_corruption(splits)
-shifted = None if corruption is None else corrupted(splits, corruption)
+shifted = None
+if corruption is not None:
+    splits, shifted = corrupted(splits, corruption)
 left, right = st.columns([3, 2])
 with right, st.expander("Add your own images", icon=":material/add_photo_alternate:"):
-    own = own_images(splits)
+    splits, own = own_images(splits)
 first = [splits.reference] if splits.reference else []
 others = [s for s in (shifted, own) if s is not None]
 shown = [*first, splits.base, *others]

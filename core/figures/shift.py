@@ -24,7 +24,7 @@ from core.figures.theme import (
 )
 from core.results import NeuralCollapse
 from core.shift import QUANTITIES, Profile
-from core.shift.comparison import Key
+from core.shift.comparison import Key, Z, jackknife_error
 
 MAX_LABEL = 22  # characters of a data set's name beside a line
 LOG_FROM = 3.0  # largest over smallest value from which a log axis is drawn
@@ -43,51 +43,69 @@ class Shown:
 
 
 def by_layer(shown: Sequence[Shown], style: Style, quantity: Key) -> go.Figure:
-    """One line a data set over the layers of the first one; a log axis over wide ranges."""
-    title = QUANTITIES[quantity].title
-    lines, everything = [], []
-    for i, one in enumerate(shown):
-        values = _over(shown[0].profile.layers, one.profile, quantity)
-        everything.append(values)
-        name = _label(one)
-        hover = [f"{name}<br>{title.removesuffix(' (%)')} {_value(v, quantity)}" for v in values]
-        look = series_look(i, style)
-        numbers = [float(v) if np.isfinite(v) else None for v in values]
-        lines.append(Line(name, numbers, None, None, hover, symbols=SYMBOLS[i], **look))
-    if not any(np.isfinite(values).any() for values in everything):
-        return message(f"{QUANTITIES[quantity].noun} was not measured in any layer.", style)
+    """One line a data set over the layers of the first one, with its 95 % interval where the
+    sampling error is known; a log axis over wide ranges. The axis follows the lines alone."""
     names = shown[0].profile.layers
-    subjects = [escape(name) for name in names]
-    x = np.arange(len(names))
+    lines = [_line(one, names, quantity, i, style) for i, one in enumerate(shown)]
+    values = np.concatenate([as_array(line.values) for line in lines])
+    if not np.isfinite(values).any():
+        return message(f"{QUANTITIES[quantity].noun} was not measured in any layer.", style)
+    subjects, x = [escape(name) for name in names], np.arange(len(names))
     fig = figure(
         style,
         [t for line in lines for t in line_traces(line, x, subjects, style)],
         xaxis=layer_axis(names, style),
-        yaxis={"title": {"text": title}, **_scale(np.concatenate(everything), quantity)},
+        yaxis={"title": {"text": QUANTITIES[quantity].title}, **_scale(values, quantity)},
     )
     finish_series(fig, lines, style)
     return fig
 
 
-def _over(layers: Sequence[str], profile: Profile, quantity: Key) -> np.ndarray:
-    """A profile's values at these layers, accuracies in percent; NaN where it has none. (L,)"""
-    there = dict(zip(profile.layers, getattr(profile, quantity), strict=True))
-    values = np.array([there.get(name, np.nan) for name in layers], dtype=np.float64)
-    if quantity == "ncc_accuracy":
-        return 100 * values
-    return np.where(values > 0, values, np.nan)
+def _line(one: Shown, layers: Sequence[str], quantity: Key, i: int, style: Style) -> Line:
+    """A profile's values at these layers, accuracies in percent."""
+    profile, accuracy = one.profile, quantity == "ncc_accuracy"
+    values = np.array(getattr(profile, quantity), dtype=np.float64)
+    values[~(values > 0)] = np.nan
+    if profile.deviations is None:
+        low = high = np.full(len(values), np.nan)
+    else:
+        error = Z * jackknife_error(profile.deviations[list(QUANTITIES).index(quantity)])
+        low, high = (values - error, values + error) if accuracy else (
+            values * np.exp(-error), values * np.exp(error)
+        )  # fmt: skip
+    place = {name: k for k, name in enumerate(profile.layers)}
+    factor = 100.0 if accuracy else 1.0
+    found, below, above = (_at(column, place, layers, factor) for column in (values, low, high))
+
+    def text(value: float | None) -> str:
+        return number(value, 1, " %") if accuracy else significant(value)
+
+    noun = QUANTITIES[quantity].title.removesuffix(" (%)")
+    hover = [
+        f"{_label(one)}<br>{noun} {text(v)}"
+        + ("" if lo is None else f"<br>95 %: {text(lo)} to {text(hi)}")
+        for v, lo, hi in zip(found, below, above, strict=True)
+    ]
+    look = series_look(i, style)
+    return Line(_label(one), found, below, above, hover, look["color"], look["dash"], SYMBOLS[i])
 
 
-def _value(value: float, quantity: Key) -> str:
-    return number(value, 1, " %") if quantity == "ncc_accuracy" else significant(value)
+def _at(
+    values: np.ndarray, place: dict[str, int], layers: Sequence[str], factor: float
+) -> list[float | None]:
+    """``values`` at these layers; None where there is none."""
+    found = [values[place[name]] if name in place else np.nan for name in layers]
+    return [factor * float(v) if np.isfinite(v) else None for v in found]
 
 
 def _scale(values: np.ndarray, quantity: Key) -> dict[str, Any]:
     if quantity == "ncc_accuracy":
         return {"range": [0, 103], "nticks": 6}
-    if np.nanmax(values) >= LOG_FROM * np.nanmin(values):
-        return log_axis(values)
-    return {"rangemode": "tozero"}
+    low, high = float(np.nanmin(values)), float(np.nanmax(values))
+    if high < LOG_FROM * low:
+        return {"range": [0, 1.1 * high]}
+    margin = 0.06 * np.log10(high / low)
+    return {"range": [np.log10(low) - margin, np.log10(high) + margin], **log_axis(values)}
 
 
 def _label(one: Shown) -> str:

@@ -8,7 +8,8 @@ from typing import Literal
 import numpy as np
 
 from core.figures.theme import number
-from core.shift.profile import Profile
+from core.results import Estimate
+from core.shift.profile import GROUPS, Profile
 from core.text import plain
 
 Key = Literal["nc1", "separation", "ncc_accuracy"]
@@ -29,6 +30,7 @@ QUANTITIES: dict[Key, Quantity] = {
     "ncc_accuracy": Quantity("nearest-mean accuracy (%)", "Nearest-mean accuracy", -1),
 }
 MAX_NAMED = 3  # layers named one by one
+Z = 1.96  # of a 95 % interval
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,67 +41,122 @@ class Comparison:
     layers: tuple[str, ...]
     reference: np.ndarray  # (L,)
     other: np.ndarray  # (L,)
+    deviations: np.ndarray | None = None  # (M, L) jackknife deviations of ``effect``
+
+    @property
+    def effect(self) -> np.ndarray:
+        """(L,) log of other / reference; of an accuracy, other - reference."""
+        if self.quantity == "ncc_accuracy":
+            return self.other - self.reference
+        return np.log(self.other / self.reference)
 
     @property
     def less_collapsed(self) -> np.ndarray:
         """(L,) True where the other data set is less collapsed than the reference."""
-        return QUANTITIES[self.quantity].sign * (self.other - self.reference) > 0
+        return QUANTITIES[self.quantity].sign * self.effect > 0
 
     @property
-    def median(self) -> float | None:
-        """Over the layers, the median of other / reference; of an accuracy, of other - reference
-        in percentage points. None without a layer."""
-        if not self.layers:
+    def clear(self) -> np.ndarray | None:
+        """(L,) True where the effect is larger than its sampling error at 95 %; None: not known."""
+        if self.deviations is None:
             return None
-        if self.quantity == "ncc_accuracy":
-            return float(100 * np.median(self.other - self.reference))
-        return float(np.median(self.other / self.reference))
+        return np.abs(self.effect) > Z * jackknife_error(self.deviations)
+
+    @property
+    def median(self) -> Estimate:
+        """Of other / reference over the layers; of an accuracy, of other - reference in
+        percentage points. With its interval where the sampling error is known."""
+        if not self.layers:
+            return Estimate(None, reason="no layer is known on both")
+        middle = float(np.median(self.effect))
+        if self.deviations is None:
+            return Estimate(self._shown(middle))
+        moved = np.median(self.effect + self.deviations, axis=1) - middle  # (M,)
+        half = Z * float(jackknife_error(moved))
+        return Estimate(self._shown(middle), self._shown(middle - half), self._shown(middle + half))
+
+    def _shown(self, effect: float) -> float:
+        return 100 * effect if self.quantity == "ncc_accuracy" else float(np.exp(effect))
+
+
+def jackknife_error(deviations: np.ndarray) -> np.ndarray:
+    """Standard error from deviations of the delete-a-group jackknife, along the first axis."""
+    return np.sqrt((GROUPS - 1) / GROUPS * np.square(deviations).sum(axis=0))
 
 
 def compare(reference: Profile, other: Profile, quantity: Key) -> Comparison:
     """The layers that both have, in the reference's order, where the quantity is defined (and, for
     a quantity that a ratio is taken of, positive)."""
-    there = dict(zip(other.layers, getattr(other, quantity), strict=True))
-    pairs = [
-        (name, float(value), float(there[name]))
-        for name, value in zip(reference.layers, getattr(reference, quantity), strict=True)
-        if name in there
-    ]
-    known = [
-        p
-        for p in pairs
-        if np.isfinite(p[1:]).all() and (quantity == "ncc_accuracy" or min(p[1:]) > 0)
-    ]
-    columns = np.array([p[1:] for p in known], dtype=np.float64).reshape(-1, 2)  # (L, 2)
-    return Comparison(quantity, tuple(p[0] for p in known), columns[:, 0], columns[:, 1])
+    place = {name: i for i, name in enumerate(other.layers)}
+    shared = [(i, place[n]) for i, n in enumerate(reference.layers) if n in place]
+    rows = np.array(shared, dtype=np.int64).reshape(-1, 2)
+    one, two = getattr(reference, quantity)[rows[:, 0]], getattr(other, quantity)[rows[:, 1]]
+    known = np.isfinite(one) & np.isfinite(two)
+    if quantity != "ncc_accuracy":
+        known &= (one > 0) & (two > 0)
+    rows = rows[known]
+    return Comparison(
+        quantity,
+        tuple(reference.layers[i] for i in rows[:, 0]),
+        np.asarray(one[known], dtype=np.float64),
+        np.asarray(two[known], dtype=np.float64),
+        _deviations(reference, other, quantity, rows),
+    )
+
+
+def _deviations(
+    reference: Profile, other: Profile, quantity: Key, rows: np.ndarray
+) -> np.ndarray | None:
+    """Those of the effect: of a data set and its corruption, image by image; of two data sets with
+    other images, of both. rows (L, 2)."""
+    if reference.deviations is None or other.deviations is None:
+        return None
+    index = list(QUANTITIES).index(quantity)
+    one = reference.deviations[index][:, rows[:, 0]]  # (GROUPS, L)
+    two = other.deviations[index][:, rows[:, 1]]
+    same_images = other.data.startswith(f"{reference.data}@")
+    return two - one if same_images else np.concatenate([two, one])
 
 
 def verdict(comparison: Comparison) -> str:
     """Whether the shifted data set is less collapsed, as a short sentence."""
-    share = float(comparison.less_collapsed.mean()) if comparison.layers else 0.0
-    if share == 1:
+    less, clear = comparison.less_collapsed, comparison.clear
+    if clear is None or not len(less):
+        share = float(less.mean()) if len(less) else 0.0
+        if share == 1:
+            return "Less collapsed at every depth."
+        return f"{'Less collapsed' if share > 0.5 else 'Not less collapsed'} at most depths."
+    clearly, against = int((less & clear).sum()), int((~less & clear).sum())
+    if clearly == len(less):
         return "Less collapsed at every depth."
-    return f"{'Less collapsed' if share > 0.5 else 'Not less collapsed'} at most depths."
+    if not clearly:
+        return "More collapsed." if against else "No difference beyond the sampling error."
+    return "Less collapsed, but not at every depth."
 
 
 def in_words(comparison: Comparison, reference: str, other: str) -> str:
-    """One Markdown sentence; ``reference`` and ``other`` name the data sets."""
+    """A few Markdown sentences; ``reference`` and ``other`` name the data sets."""
     noun, sign = QUANTITIES[comparison.quantity].noun, QUANTITIES[comparison.quantity].sign
-    median, total = comparison.median, len(comparison.layers)
     reference, other = plain(reference), plain(other)
-    if median is None:
+    if not comparison.layers:
         return f"{noun} is not known on {other} and {reference} at the same layers."
-    if comparison.quantity == "ncc_accuracy":
-        direction = "lower" if median <= 0 else "higher"
-        amount = f"{number(abs(median), 1)} points {direction} on {other} than on {reference}"
-    else:
-        amount = f"{number(median, 2)} times as high on {other} as on {reference}"
-    less = comparison.less_collapsed
+    less, total = comparison.less_collapsed, len(comparison.layers)
+    count = f"all {total}" if less.all() else f"{int(less.sum())} of {total}"
     return (
-        f"{noun} is {amount} at the median layer, and {'higher' if sign > 0 else 'lower'} "
-        f"(less collapsed) at {'all' if less.all() else f'{int(less.sum())} of'} {total} "
-        f"layers{_exceptions(comparison, less)}."
+        f"{noun} {_amount(comparison, reference, other)} at the median layer, and is "
+        f"{'higher' if sign > 0 else 'lower'} (less collapsed) at {count} "
+        f"layers{_exceptions(comparison, less)}.{_certainty(comparison)}"
     )
+
+
+def _amount(comparison: Comparison, reference: str, other: str) -> str:
+    median = comparison.median
+    decimals = 1 if comparison.quantity == "ncc_accuracy" else 2
+    value, low, high = (number(v, decimals) for v in (median.value, median.low, median.high))
+    interval = "" if median.low is None else f" (95 %: {low} to {high})"
+    if comparison.quantity == "ncc_accuracy":
+        return f"changes by {value} points{interval} from {reference} to {other}"
+    return f"is {value} times{interval} as high on {other} as on {reference}"
 
 
 def _exceptions(comparison: Comparison, less: np.ndarray) -> str:
@@ -110,3 +167,16 @@ def _exceptions(comparison: Comparison, less: np.ndarray) -> str:
     if len(others) > MAX_NAMED:
         return f"; not at {len(others)}, from {plain(others[0])} to {plain(others[-1])}"
     return f"; not at {', '.join(map(plain, others))}"
+
+
+def _certainty(comparison: Comparison) -> str:
+    """At how many layers it is more than the chance of which images were drawn."""
+    clear = comparison.clear
+    if clear is None:
+        return ""
+    less = comparison.less_collapsed
+    clearly, against = int((less & clear).sum()), int((~less & clear).sum())
+    return (
+        f" Beyond the sampling error it is less collapsed at {clearly or 'none'} of them and more "
+        f"at {against or 'none'}."
+    )

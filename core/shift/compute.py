@@ -2,13 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
+
 from core import library, store
-from core.analysis import analyze
-from core.progress import IsCancelled, Progress, never, silent
+from core.checkpoints import open_checkpoint
+from core.data.dataset import Dataset
+from core.data.opening import open_dataset
+from core.errors import UserError
+from core.features.extract import Features, LayerFeatures, extract
+from core.fitting import find_model
+from core.metrics.collapse import ncc_accuracy, neural_collapse
+from core.metrics.moments import class_moments
+from core.metrics.separation import separation
+from core.progress import IsCancelled, Progress, check, never, silent
 from core.request import AnalysisRequest
-from core.shift.profile import Profile, profile_of
+from core.shift.profile import GROUPS, Profile
+
+STEPS = 1000  # of a data set's progress
+READING = 800  # of them for the pass through the network
+
+_Report = Callable[[int, str], None]
 
 
 def measure(
@@ -21,14 +37,13 @@ def measure(
     profiles = []
     for i, request in enumerate(requests):
 
-        def report(done: int, total: int, what: str, before: int = i) -> None:
+        def report(done: int, what: str, before: int = i) -> None:
             where = f", data set {before + 1} of {len(requests)}" if len(requests) > 1 else ""
-            progress(before * total + done, len(requests) * total, what + where)
+            progress(before * STEPS + done, len(requests) * STEPS, what + where)
 
         path = _path(request)
         if not path.is_file():
-            analysis = analyze(request, progress=report, cancelled=cancelled)
-            store.save(path, profile_of(analysis, request.data or ""))
+            store.save(path, _profile(request, report, cancelled))
         profiles.append(store.load(Profile, path))
     return tuple(profiles)
 
@@ -38,3 +53,91 @@ def _path(request: AnalysisRequest) -> Path:
         library.file_sha256(Path(request.checkpoint)), library.data_key(request), request
     )
     return library.cache_folder() / "profiles" / f"{key}.npz"
+
+
+def _profile(request: AnalysisRequest, report: _Report, cancelled: IsCancelled) -> Profile:
+    report(0, "Opening")
+    dataset, features = _read(request, report, cancelled)
+    labels = features.labels[features.sample]  # (S,)
+    parts = groups(labels, np.random.default_rng(request.settings.seed))
+    # the sample's error, as it is with all N images
+    shrink = np.sqrt(len(labels) / len(features.labels))
+    deviations = []
+    for i, layer in enumerate(features.layers):
+        check(cancelled)
+        report(READING + (STEPS - READING) * i // len(features.layers), f"Measuring {layer.name}")
+        deviations.append(shrink * jackknife(layer.pooled_sample, labels, dataset.classes, parts))
+    last = None if features.penultimate is None else features.layers[features.penultimate]
+    return Profile(
+        data=request.data or "",
+        name=dataset.name,
+        images=len(dataset),
+        classes=dataset.classes,
+        accuracy=features.accuracy,
+        layers=tuple(layer.name for layer in features.layers),
+        **_columns(features.layers),
+        penultimate=None
+        if last is None
+        else neural_collapse(last.moments, features.weight, features.penultimate_nc4),
+        deviations=np.stack(deviations, axis=2),  # (3, G, L)
+    )
+
+
+def _read(
+    request: AnalysisRequest, report: _Report, cancelled: IsCancelled
+) -> tuple[Dataset, Features]:
+    settings = request.settings
+    checkpoint = open_checkpoint(Path(request.checkpoint), request.checkpoint_name or None)
+    dataset = open_dataset(request.data or "", request.data_name)
+    model, reason = find_model(checkpoint, request, dataset)
+    if model is None:
+        raise UserError(reason or "only the weights were asked for: choose an architecture")
+    if settings.max_images is not None:
+        dataset = dataset.select(dataset.stratified(settings.max_images, settings.seed))
+
+    def reading(done: int, total: int, what: str) -> None:
+        report(READING * done // max(total, 1), what)
+
+    return dataset, extract(model, dataset, settings, progress=reading, cancelled=cancelled)
+
+
+def _columns(layers: tuple[LayerFeatures, ...]) -> dict[str, np.ndarray]:
+    """nc1, separation and ncc_accuracy of every layer, each (L,)."""
+    rows = [
+        (neural_collapse(la.moments).nc1, separation(la.moments), la.ncc_accuracy) for la in layers
+    ]
+    table = np.array([[np.nan if v is None else v for v in row] for row in rows])  # (L, 3)
+    return dict(zip(("nc1", "separation", "ncc_accuracy"), table.T, strict=True))
+
+
+def groups(labels: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+    """Every image's group, 0 … GROUPS-1, at random and the same share of every class. (S,)
+
+    It depends on labels and generator alone: two data sets of the same images share it.
+    """
+    part = np.empty(len(labels), dtype=np.int64)
+    for k in np.unique(labels):
+        rows = generator.permutation(np.flatnonzero(labels == k))
+        part[rows] = (np.arange(len(rows)) + generator.integers(GROUPS)) % GROUPS
+    return part
+
+
+def jackknife(
+    features: np.ndarray, labels: np.ndarray, classes: int, part: np.ndarray
+) -> np.ndarray:
+    """Deviations of the delete-a-group jackknife: estimates without group g minus their mean, for
+    log nc1, log separation and ncc_accuracy. (3, GROUPS)
+
+    (G-1)/G times the sum of their squares is the variance of the estimate (Efron and Stein 1981).
+    features (S, d), labels and part (S,). NaN where a quantity is undefined.
+    """
+    values = np.full((3, GROUPS), np.nan)
+    for g in range(GROUPS):
+        kept = part != g
+        moments = class_moments(features[kept], labels[kept], classes)
+        nc1, d = neural_collapse(moments).nc1, separation(moments)
+        ncc = ncc_accuracy(features[kept], labels[kept], moments.means)
+        values[0, g] = np.log(nc1) if nc1 else np.nan
+        values[1, g] = np.log(d) if d else np.nan
+        values[2, g] = np.nan if ncc is None else ncc
+    return values - values.mean(axis=1, keepdims=True)

@@ -14,6 +14,7 @@ from core.request import AnalysisRequest
 from core.results import Analysis, NeuralCollapse
 
 METRICS = ("collapse", "separation")
+GROUPS = 20  # of images, left out one at a time to find the sampling error
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +31,8 @@ class Profile:
     nc1: np.ndarray  # (L,)
     ncc_accuracy: np.ndarray  # (L,) of the nearest class mean
     penultimate: NeuralCollapse | None
+    # (3, GROUPS, L) jackknife deviations of log nc1, log separation and ncc_accuracy
+    deviations: np.ndarray | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +71,7 @@ def requests_for(
 ) -> tuple[AnalysisRequest, ...]:
     """The same network on other data sets, (how to open it, name to show) each, and no more
     measured than a profile needs."""
-    settings = replace(behind.settings, metrics=METRICS)
+    settings = replace(behind.settings, metrics=METRICS, features="default")
     return tuple(
         replace(behind, data=spec, data_name=name, settings=settings) for spec, name in data
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import streamlit as st
@@ -52,33 +52,37 @@ def there(view: View) -> Splits:
         name = view.analysis.data.name if view.analysis.data else ""
         return Splits(Shown(name, profile_of(view.analysis, data)), None, {}, behind)
     training, others = splits_of(run)
+    profiles = bundled(run, view.epoch)
     pair = len(training) == 1 and len(others) == 1
 
     def shown(entry: Any, short: str) -> Shown | None:
         try:
-            analysis = analysis_of(run.id, view.epoch, entry.id)
+            profile = profiles.get(entry.id) or profile_of(
+                analysis_of(run.id, view.epoch, entry.id), entry.id
+            )
         except UserError:
             return None  # listed, but not analysed for this checkpoint
-        return Shown(short if pair else entry.title, profile_of(analysis, entry.id))
+        return Shown(short if pair else entry.title, profile)
 
     chosen = next((d for d in others if d.id == view.data), others[0] if others else None)
     base = None if chosen is None else shown(chosen, "test split")
     reference = shown(training[0], "training split") if training else None
     if base is None:
         base, reference = reference, None
-    assert base is not None  # the view's own analysis is one of the two
-    return Splits(base, reference, bundled(run, view.epoch), behind)
+    if base is None:
+        base = Shown(view.title, profile_of(view.analysis, view.data or ""))
+    return Splits(base, reference, profiles, behind)
 
 
-def corrupted(splits: Splits, corruption: Corruption) -> Shown | None:
+def corrupted(splits: Splits, corruption: Corruption) -> tuple[Splits, Shown | None]:
     """The base under a corruption: bundled, or computed while the reader waits."""
     spec = spec_of(splits.base.profile.data, corruption.name, corruption.severity)
     title = label(corruption.name, corruption.severity)
     profile = splits.profiles.get(spec)
-    if profile is None:
-        found = _measured("shift_corruption", splits.behind, ((spec, _name(splits)),), title)
-        profile = found[0] if found else None
-    return None if profile is None else Shown(title, profile)
+    if profile is not None:
+        return splits, Shown(title, profile)
+    splits, found = _measured("shift_corruption", splits, ((spec, _name(splits)),), title)
+    return splits, Shown(title, found[0]) if found else None
 
 
 def every_severity(splits: Splits, name: str, wanted: bool) -> tuple[Profile | None, ...]:
@@ -89,12 +93,12 @@ def every_severity(splits: Splits, name: str, wanted: bool) -> tuple[Profile | N
     missing = [spec for spec, profile in known.items() if profile is None]
     if missing and wanted:
         asked = tuple((spec, _name(splits)) for spec in missing)
-        found = _measured("shift_severities", splits.behind, asked, "The other severities")
+        _, found = _measured("shift_severities", splits, asked, "The other severities")
         known |= dict(zip(missing, found or [None] * len(missing), strict=True))
     return (splits.base.profile, *known.values())
 
 
-def own_images(splits: Splits) -> Shown | None:
+def own_images(splits: Splits) -> tuple[Splits, Shown | None]:
     """A data set of the reader's, computed while the reader waits."""
     file = st.file_uploader(
         "Your own images: a zip of class folders, or an .npz with X and y",
@@ -102,10 +106,10 @@ def own_images(splits: Splits) -> Shown | None:
         help="The same classes as the network's, in the same order: CIFAR-10.2, your own photos.",
     )
     if file is None:
-        return None
+        return splits, None
     asked = ((str(upload.store(file)), file.name),)
-    found = _measured("shift_own", splits.behind, asked, file.name)
-    return Shown(file.name, found[0]) if found else None
+    splits, found = _measured("shift_own", splits, asked, file.name)
+    return splits, Shown(file.name, found[0]) if found else None
 
 
 def _name(splits: Splits) -> str:
@@ -114,12 +118,15 @@ def _name(splits: Splits) -> str:
 
 
 def _measured(
-    slot: str,
-    behind: AnalysisRequest | None,
-    data: tuple[tuple[str, str], ...],
-    what: str,
-) -> tuple[Profile, ...] | None:
-    if behind is None:
+    slot: str, splits: Splits, data: tuple[tuple[str, str], ...], what: str
+) -> tuple[Splits, tuple[Profile, ...] | None]:
+    """Profiles of other data sets, and of the base where its sampling error is not known yet."""
+    if splits.behind is None:
         st.caption(plain(MISSING))
-        return None
-    return result_of(slot, JOB, requests_for(behind, data), what)
+        return splits, None
+    base = splits.base
+    first = () if base.profile.deviations is not None else ((base.profile.data, _name(splits)),)
+    found = result_of(slot, JOB, requests_for(splits.behind, first + data), what)
+    if found and first:
+        splits = replace(splits, base=replace(base, profile=found[0]))
+    return splits, found[len(first) :] if found else None

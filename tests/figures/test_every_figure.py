@@ -15,6 +15,7 @@ from core.figures import (
     means,
     persistence,
     projections,
+    shift,
     sparsity,
     topology,
     topology_lines,
@@ -24,6 +25,8 @@ from core.figures.export import figure_csv, with_title
 from core.figures.theme import Style
 from core.metrics.geometry import alignment, cosines, norms
 from core.results import Analysis
+from core.shift import profile_of
+from core.shift.profile import GROUPS
 from core.topology_grid import grid_of_analysis
 from tests.synthetic import synthetic_analysis
 
@@ -73,6 +76,7 @@ def every_figure(a: Analysis, style: Style) -> dict[str, go.Figure]:
         "nonzero": layers.nonzero_by_layer(a, style),
         "nonzero_all": layers.nonzero_by_layer(a, style, "all"),
         **sparsity_figures(a, style),
+        **shift_figures(a, style),
         "accuracy": layers.accuracy_by_layer(a, style),
         "weight_spectra": weights.weight_spectra(a.weights, style),
         "weight_zeros": weights.weight_zeros(a.weights, style),
@@ -86,6 +90,22 @@ def every_figure(a: Analysis, style: Style) -> dict[str, go.Figure]:
             "alignment": means.alignment_matrix(alignment(g), names, style),
         }
     return figures
+
+
+def shift_figures(a: Analysis, style: Style) -> dict[str, go.Figure]:
+    profile = profile_of(a, "cifar10")
+    deviations = np.random.default_rng(0).normal(0, 0.05, (3, GROUPS, len(profile.layers)))
+    profile = replace(profile, deviations=deviations)
+    shown = [shift.Shown(name, profile) for name in a.data.class_names[:4]]
+    quiet = replace(profile, accuracy=None, penultimate=None)
+    last = profile if a.layers and a.layers[-1].nc1 is not None else quiet
+    shown = shown if last is profile else [replace(s, profile=quiet) for s in shown]
+    return {
+        "shift": shift.by_layer(shown, style, "nc1"),
+        "shift of accuracy": shift.by_layer(shown[:2], style, "ncc_accuracy"),
+        "shift, penultimate": shift.penultimate(shown, style),
+        "severity": shift.severity([last, None, last, None, last, quiet], style),
+    }
 
 
 def sparsity_figures(a: Analysis, style: Style) -> dict[str, go.Figure]:
