@@ -418,7 +418,8 @@ def means_3d(
     classes = len(class_names)
     traces, points = [], np.zeros((1, 3))
     if sample is not None and layer.projection is not None:
-        points = three_columns(layer.projection.means_span @ directions)
+        span = layer.projection.means_span  # the first coordinates alone, where there are many
+        points = three_columns(span @ directions[: span.shape[1]])
         traces = points_3d(points, sample, class_names, style)
     for k in range(classes):
         look = class_style(k, classes, style)

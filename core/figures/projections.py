@@ -131,6 +131,11 @@ def three_means_plane(
     if len(set(classes)) < 3 or max(classes) >= len(class_names):
         return message("Choose three different classes.", style)
     corners = np.asarray(layer.geometry.mean_coordinates, dtype=np.float64)[list(classes)]  # (3, r)
+    span = np.asarray(layer.projection.means_span, dtype=np.float64)  # (S, r)
+    if span.shape[1] < corners.shape[1]:
+        return message(
+            "With so many classes the samples' places in this plane are not kept.", style
+        )
     if not np.isfinite(corners).all():
         return message("One of the three classes has no samples.", style)
     centre = corners.mean(0)
@@ -138,7 +143,7 @@ def three_means_plane(
     if basis is None:
         return message("The three class means lie on one line.", style)
     flat = (corners - centre) @ basis  # (3, 2)
-    points = (np.asarray(layer.projection.means_span, dtype=np.float64) - centre) @ basis  # (S, 2)
+    points = (span - centre) @ basis  # (S, 2)
     mine = np.isin(sample.labels, classes)
     chosen = Sample(ids=sample.ids[mine], labels=sample.labels[mine])
     axes = ("along", "across")

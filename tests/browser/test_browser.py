@@ -10,14 +10,12 @@ from typing import Any
 
 import pytest
 
+from scripts import pictures
 from scripts.server import complete
 
 pytestmark = pytest.mark.browser
 OpenPage = Callable[..., Any]
-PAGES = (
-    *("", "class_means", "projections", "layers"),
-    *("intrinsic_dimension", "topology", "open_your_own"),
-)
+PAGES = tuple("" if page == "overview" else page for page in pictures.PAGES)
 
 
 def test_overview_draws_five_figures(open_page: OpenPage) -> None:
@@ -34,7 +32,7 @@ def test_a_deep_link_opens_on_a_server_just_started(
     assert page.inner_text("h1") == "Class means"
     assert "epoch 10" in page.inner_text('[data-testid="stMain"]')
     assert "layer1.0" in page.inner_text('[data-testid="stMain"]')
-    assert page.locator('[data-testid="stSidebarNavLink"]').count() == 7
+    assert page.locator('[data-testid="stSidebarNavLink"]').count() == len(PAGES)
     assert all(part in page.url for part in link.split("?")[1].split("&"))
 
 

@@ -12,11 +12,9 @@ import pytest
 from runs import EPOCHS, HOSTILE, write_runs
 from streamlit.testing.v1 import AppTest
 
+from scripts.pictures import PAGES
+
 Show = Callable[..., AppTest]
-PAGES = (
-    *("overview", "class_means", "projections", "layers"),
-    *("intrinsic_dimension", "topology", "open_your_own"),
-)
 RUNS = ("full", "epochs", "weights", "bare", "many", "hostile", "two")
 
 
