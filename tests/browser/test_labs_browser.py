@@ -38,12 +38,12 @@ def test_manifold_lab_follows_its_choices(open_page: OpenPage) -> None:
 
 
 def test_topology_lab_trains_when_asked(open_page: OpenPage) -> None:
-    page = open_page("topology_lab?problem=d1-small&depth=2&epochs=25&per_class=300")
+    page = open_page("topology_lab?problem=d1-small&depth=2&epochs=25")
     assert page.locator(".st-key-chart_row").count() == 0
     page.get_by_role("button", name="Train this network").click()
     page.wait_for_selector(".st-key-chart_row .main-svg")
     assert "output" in page.inner_text(".st-key-chart_row")
-    page.get_by_test_id("stBaseButton-segmented_control").get_by_text("B", exact=True).click()
+    page.locator(".st-key-choice_class").get_by_text("B", exact=True).click()
     page.wait_for_url(re.compile("class=1"))
     page.wait_for_function("document.body.innerText.includes('Class B, layer by layer')")
     complete(page)

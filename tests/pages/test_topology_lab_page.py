@@ -42,7 +42,7 @@ def test_every_problem_has_a_network_at_once(
 def test_another_network_is_trained_when_asked_for(
     repo: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    query = {"problem": "d1-small", "depth": "2", "epochs": "10", "per_class": "300"}
+    query = {"problem": "d1-small", "depth": "2", "epochs": "10"}
     app = open_lab(repo, monkeypatch, **query)
     assert charts(app) == 1
     app.button(key="train").click().run()
