@@ -23,9 +23,11 @@ from core.results import (
     Estimate,
     IntrinsicDimension,
     LayerAnalysis,
+    NeighbourCurve,
     NeuralCollapse,
     Penultimate,
     Projection,
+    RatioPlot,
     Sample,
     Scoped,
     SeparationLaw,
@@ -238,6 +240,10 @@ def _dimension(value: float, rng: np.random.Generator) -> IntrinsicDimension:
         ambient=4096,
         projected=None,
         spectrum=spectrum,
+        mle_curve=NeighbourCurve(
+            np.array([5, 20, 100]), *(value * np.outer([0.9, 0.8, 1.0], [1, 0.9, 0.7]))
+        ),
+        ratio_plot=RatioPlot(np.linspace(0.1, 3, 50) / value, np.linspace(0.1, 3, 50), 2.3 / value),
         decimation=Decimation(
             sizes,
             value * (0.8 + 0.05 * np.arange(4)) + rng.normal(0, 0.2, 4),

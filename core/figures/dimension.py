@@ -1,8 +1,8 @@
-"""Figures of the intrinsic dimension."""
+"""Figures of the intrinsic dimension: estimates by layer, spectrum and decimation of one."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Literal
 
@@ -11,6 +11,7 @@ import plotly.graph_objects as go
 
 from core.figures.series import (
     Line,
+    as_array,
     by_layer_axes,
     finish_series,
     from_estimates,
@@ -21,15 +22,12 @@ from core.figures.series import (
 from core.figures.theme import (
     MINUS,
     Style,
-    escape,
     figure,
-    layer_axis,
+    interpolate,
     log_axis,
     message,
     number,
     reference_y,
-    short_labels,
-    translucent,
 )
 from core.results import Analysis, IntrinsicDimension, LayerAnalysis
 
@@ -41,47 +39,109 @@ ESTIMATORS = {
     "pca_99": "PCA 99 %",
     "participation_ratio": "participation ratio",
 }
-_MAX_PANELS = 12
+Scope = Literal["all"] | int
+Features = Literal["flat", "pooled"]
+Axis = Literal["layer", "depth"]
 
 
 def dimension_by_layer(
     analysis: Analysis,
     style: Style,
     estimators: Sequence[str] = ("twonn",),
-    scope: Literal["all"] | int = "all",
+    scope: Scope = "all",
     selected: str | None = None,
+    features: Features = "flat",
+    axis: Axis = "layer",
+    log: bool = False,
 ) -> go.Figure:
     """Estimates by layer with 95 % intervals, and K - 1, the span of collapsed class means.
 
     ``estimators`` are keys of ``ESTIMATORS``; ``scope`` is "all" or the index of a class;
-    ``selected`` names the layer to mark.
+    ``selected`` names the layer to mark; ``log`` makes the dimension's axis logarithmic.
     """
     lines = [
-        _line(analysis, key, scope)
+        estimate_line(analysis, key, scope, features)
         if len(estimators) == 1
-        else _styled(analysis, key, scope, style)
+        else _styled(analysis, key, scope, features, style)
         for key in estimators
     ]
+    fig = _by_layer(analysis, lines, style, selected, axis, log)
+    known = any(value is not None for line in lines for value in line.values)
+    if known and scope == "all" and analysis.data is not None and analysis.data.classes > 1:
+        _reference(fig, analysis.data.classes, lines[0], style)
+        if log:  # of a log axis, annotations take exponents
+            fig.layout.annotations[-1].y = np.log10(analysis.data.classes - 1)
+    return fig
+
+
+def dimension_over_epochs(
+    analyses: Mapping[str, Analysis],
+    style: Style,
+    estimator: str = "twonn",
+    scope: Scope = "all",
+    selected: str | None = None,
+    features: Features = "flat",
+    axis: Axis = "layer",
+) -> go.Figure:
+    """One estimator by layer for several checkpoints of one network, early ones pale.
+
+    ``analyses`` are by the name of their checkpoint, in order.
+    """
+    colors = style.palette.sequential
+    places = np.linspace(0.35, 1.0, len(analyses))
+    lines = [
+        replace(
+            estimate_line(analysis, estimator, scope, features),
+            name=name,
+            color=interpolate(colors, float(place)),
+            dash="solid" if place == 1 else "dot" if place == places[0] else "dash",
+        )
+        for (name, analysis), place in zip(analyses.items(), places, strict=True)
+    ]
+    last = list(analyses.values())[-1]
+    fig = _by_layer(last, lines, style, selected, axis, False)
+    return fig.update_layout(yaxis_title_text=f"{ESTIMATORS[estimator]} dimension")
+
+
+def _by_layer(
+    analysis: Analysis,
+    lines: Sequence[Line],
+    style: Style,
+    selected: str | None,
+    axis: Axis,
+    log: bool,
+) -> go.Figure:
+    """Lines over the layers of the analysis."""
     if not any(value is not None for line in lines for value in line.values):
         return message("The intrinsic dimension was not measured.", style)
-    x = np.arange(len(analysis.layers))
+    depths = np.array([layer.depth for layer in analysis.layers])
+    x = depths if axis == "depth" else np.arange(len(depths))
     traces = [t for line in lines for t in line_traces(line, x, subjects(analysis), style)]
     title = f"{lines[0].name} dimension" if len(lines) == 1 else "intrinsic dimension"
+    share = 0.75 if len(lines) <= 3 else 0.25 if style.is_card else 0.5
+    everything = np.concatenate([as_array(line.values) for line in lines])
+    scale = log_axis(everything) if log else {"rangemode": "tozero", "nticks": 6}
     fig = figure(
         style,
         traces,
-        yaxis={"title": {"text": title}, "rangemode": "tozero", "nticks": 6},
-        **by_layer_axes(
-            analysis,
-            style,
-            selected,
-            share=0.75 if len(lines) <= 3 else 0.25 if style.is_card else 0.5,
-        ),
+        yaxis={"title": {"text": title}, **scale},
+        **by_layer_axes(analysis, style, selected, share=share),
     )
-    if scope == "all" and analysis.data is not None and analysis.data.classes > 1:
-        _reference(fig, analysis.data.classes, lines[0], style)
     finish_series(fig, lines, style)
+    if axis == "depth":
+        _over_depth(fig, depths)
     return fig
+
+
+def _over_depth(fig: go.Figure, depths: np.ndarray) -> None:
+    """Turn what stands at positions of layers (axis, strip, labels) to their relative depths."""
+    title = {"text": "relative depth, input 0 to output 1"}
+    fig.layout.xaxis = {"title": title, "range": [-0.03, 1.03]}
+    for strip in fig.layout.shapes:
+        depth = depths[round((strip.x0 + strip.x1) / 2)]
+        strip.update(x0=depth - 0.015, x1=depth + 0.015)
+    for note in fig.layout.annotations:
+        note.x = depths[int(note.x)]
 
 
 def _reference(fig: go.Figure, classes: int, line: Line, style: Style) -> None:
@@ -94,13 +154,18 @@ def _reference(fig: go.Figure, classes: int, line: Line, style: Style) -> None:
     reference_y(fig, target, f"K {MINUS} 1 = {target}", style, side)
 
 
-def _styled(analysis: Analysis, estimator: str, scope: Literal["all"] | int, style: Style) -> Line:
+def _styled(
+    analysis: Analysis, estimator: str, scope: Scope, features: Features, style: Style
+) -> Line:
     look = series_look(list(ESTIMATORS).index(estimator), style)
-    return _line(analysis, estimator, scope, **look)
+    return estimate_line(analysis, estimator, scope, features, **look)
 
 
-def _line(analysis: Analysis, estimator: str, scope: Literal["all"] | int, **look: Any) -> Line:
-    measured = [_of(layer, scope) for layer in analysis.layers]
+def estimate_line(
+    analysis: Analysis, estimator: str, scope: Scope, features: Features = "flat", **look: Any
+) -> Line:
+    """One estimator over the layers, with its interval where it has one."""
+    measured = [layer_dimension(layer, scope, features) for layer in analysis.layers]
     values = [None if m is None else getattr(m, estimator) for m in measured]
     name = ESTIMATORS[estimator]
     if estimator in ("twonn", "mle"):
@@ -112,150 +177,18 @@ def _line(analysis: Analysis, estimator: str, scope: Literal["all"] | int, **loo
     return line
 
 
-def _of(layer: LayerAnalysis, scope: Literal["all"] | int) -> IntrinsicDimension | None:
-    if layer.dimension is None:
+def layer_dimension(
+    layer: LayerAnalysis, scope: Scope, features: Features = "flat"
+) -> IntrinsicDimension | None:
+    """What was measured of a layer's points; the pooled features of a vector are its own."""
+    scoped = layer.dimension
+    if features == "pooled" and len(layer.shape) > 1:
+        scoped = layer.dimension_pooled
+    if scoped is None:
         return None
     if scope == "all":
-        return layer.dimension.all
-    return layer.dimension.classes[scope] if scope < len(layer.dimension.classes) else None
-
-
-# --- by class ----------------------------------------------------------------------------------
-
-
-def dimension_by_class(analysis: Analysis, style: Style, estimator: str = "twonn") -> go.Figure:
-    """One panel a class with shared axes, at most 12; otherwise all classes as muted lines."""
-    if analysis.data is None or not any(_of(layer, 0) for layer in analysis.layers):
-        return message("The intrinsic dimension was not measured by class.", style)
-    names = analysis.data.class_names
-    lines = [_line(analysis, estimator, k) for k in range(len(names))]
-    if not any(v is not None for line in lines for v in line.values):
-        return message("No class has enough samples to estimate a dimension.", style)
-    if style.is_card or len(names) > _MAX_PANELS:
-        return _all_classes(analysis, lines, estimator, style)
-    return _panels(analysis, lines, estimator, style)
-
-
-def _panels(analysis: Analysis, lines: Sequence[Line], estimator: str, style: Style) -> go.Figure:
-    assert analysis.data is not None
-    columns = min(3, len(lines))
-    rows = -(-len(lines) // columns)
-    height = max(style.measures.height, 130 * rows + 60)
-    x = np.arange(len(analysis.layers))
-    overall = _line(analysis, estimator, "all", color=style.palette.axis)
-    traces: list[dict[str, Any]] = []
-    layout: dict[str, Any] = {}
-    labels = []
-    layers = [layer.name for layer in analysis.layers]
-    short = short_labels(analysis.data.class_names, 20)
-    largest = max(
-        h for line in (*lines, overall) for h in (*line.values, *(line.high or ())) if h is not None
-    )
-    gap_x, gap_y = 0.04, (40 if style.size == "presentation" else 28) / height
-    wide, tall = (1 - gap_x * (columns - 1)) / columns, (1 - gap_y * rows) / rows
-    for k, line in enumerate(lines):
-        row, column = divmod(k, columns)
-        suffix = "" if k == 0 else str(k + 1)
-        left, top = column * (wide + gap_x), 1 - gap_y - row * (tall + gap_y)
-        bottom_panel = k + columns >= len(lines)
-        axis = layer_axis(layers, style, title=False, share=0.75 / columns)
-        layout[f"xaxis{suffix}"] = axis | {
-            "domain": [left, left + wide],
-            "anchor": f"y{suffix}",
-            "matches": None if k == 0 else "x",
-            "showticklabels": bottom_panel,
-        }
-        layout[f"yaxis{suffix}"] = {
-            "domain": [max(top - tall, 0), top],
-            "anchor": f"x{suffix}",
-            "range": [0, 1.05 * largest],
-            "nticks": 4,
-            "showticklabels": column == 0,
-        }
-        plain = Line(overall.name, overall.values, color=overall.color)
-        background = line_traces(plain, x, subjects(analysis), style, suffix)[-1]
-        background |= {"mode": "lines", "hoverinfo": "skip", "name": "all classes"}
-        background.pop("hovertemplate")
-        front = line_traces(line, x, subjects(analysis), style, suffix)
-        front[-1]["name"] = escape(analysis.data.class_names[k])
-        traces += [background, *front]
-        labels.append(
-            {
-                "text": escape(short[k]),
-                "x": left,
-                "xref": "paper",
-                "xanchor": "left",
-                "y": top,
-                "yref": "paper",
-                "yanchor": "bottom",
-            }
-        )
-    labels.append(
-        {
-            "text": "pale: all classes together",
-            "x": 0,
-            "xref": "x domain",
-            "xanchor": "left",
-            "y": 1,
-            "yref": "paper",
-            "yanchor": "bottom",
-            "font": {"color": style.palette.muted},
-        }
-    )
-    margin = {"t": 2 * style.measures.ticks}
-    fig = figure(style, traces, height=height, margin=margin, **layout)
-    fig.update_layout(annotations=labels)
-    return fig
-
-
-def _all_classes(
-    analysis: Analysis, lines: Sequence[Line], estimator: str, style: Style
-) -> go.Figure:
-    """Every class as a thin muted line, all classes together in the accent colour."""
-    assert analysis.data is not None
-    x = np.arange(len(analysis.layers))
-    faint = translucent(style.palette.muted, 0.35)
-    traces = []
-    for name, line in zip(analysis.data.class_names, lines, strict=True):
-        traces.append(
-            {
-                "type": "scatter",
-                "mode": "lines",
-                "name": escape(name),
-                "x": x,
-                "y": list(line.values),
-                "line": {"color": faint, "width": 1},
-                "hovertemplate": f"<b>{escape(name)}</b><br>{line.name} %{{y}}<extra></extra>",
-            }
-        )
-    overall = _line(analysis, estimator, "all")
-    together = line_traces(overall, x, subjects(analysis), style)
-    together[-1]["name"] = "all classes together"
-    fig = figure(
-        style,
-        [*traces, *together],
-        yaxis={
-            "title": {"text": f"{ESTIMATORS[estimator]} dimension"},
-            "rangemode": "tozero",
-            "nticks": 6,
-            "hoverformat": ".1f",
-        },
-        **by_layer_axes(analysis, style, None),
-    )
-    values = [v for v in overall.values if v is not None]
-    if values:
-        peak = int(np.argmax([-np.inf if v is None else v for v in overall.values]))
-        fig.add_annotation(
-            x=peak,
-            y=max(values),
-            text="all classes together",
-            yanchor="bottom",
-            yshift=6,
-            xanchor="left" if peak < 0.4 * len(x) else "center",
-            font={"color": style.palette.accent},
-        )
-        fig.update_layout(margin_t=28)
-    return fig
+        return scoped.all
+    return scoped.classes[scope] if scope < len(scoped.classes) else None
 
 
 # --- one layer ---------------------------------------------------------------------------------

@@ -10,6 +10,8 @@ import pytest
 
 from core.figures import (
     dimension,
+    dimension_classes,
+    dimension_curves,
     layers,
     loops,
     means,
@@ -56,9 +58,15 @@ def every_figure(a: Analysis, style: Style) -> dict[str, go.Figure]:
         "estimators": dimension.dimension_by_layer(
             a, style, tuple(dimension.ESTIMATORS), scope=1, selected=a.layers[0].name
         ),
-        "dimension_by_class": dimension.dimension_by_class(a, style),
+        "dimension_by_class": dimension_classes.dimension_by_class(a, style),
         "pca_spectrum": dimension.pca_spectrum(dimension_of, style),
         "decimation": dimension.decimation(dimension_of, style),
+        "dimension_over_epochs": dimension.dimension_over_epochs(
+            {"epoch 0": a, "epoch 9": a}, style, selected=a.layers[0].name, axis="depth"
+        ),
+        "mle_over_k": dimension_curves.mle_over_k(dimension_of, style),
+        "ratio_fit": dimension_curves.ratio_fit(dimension_of, style),
+        "dimension_bias": dimension_curves.bias(dimension_of, style),
         "betti_by_layer": topology.betti_by_layer(a, style),
         "betti_by_layer, peak": topology.betti_by_layer(a, style, at="peak"),
         "betti_grid": topology.betti_grid(
@@ -214,7 +222,7 @@ def test_an_analysis_of_weights_alone_draws_its_weights():
     bare = replace(analysis(10), layers=(), data=None, penultimate=None, separation_law=None)
     style = Style()
     assert dimension.dimension_by_layer(bare, style).layout.annotations
-    assert dimension.dimension_by_class(bare, style).layout.annotations
+    assert dimension_classes.dimension_by_class(bare, style).layout.annotations
     assert topology.betti_by_layer(bare, style).layout.annotations
     assert topology.betti_grid(grid_of_analysis(bare), (), style).layout.annotations
     assert layers.separation_by_layer(bare, style).layout.annotations

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from core.figures import (
     dimension,
+    dimension_classes,
     labels,
     layers,
     means,
@@ -257,7 +258,7 @@ def test_the_dimension_is_drawn_beside_the_span_of_collapsed_means(analysis):
 
 
 def test_small_multiples_share_their_axes(analysis):
-    fig = dimension.dimension_by_class(analysis, LARGE)
+    fig = dimension_classes.dimension_by_class(analysis, LARGE)
     ranges = {tuple(fig.layout[f"yaxis{i or ''}"].range) for i in (0, *range(2, 11))}
     assert len(ranges) == 1
 
