@@ -89,9 +89,11 @@ def by_layer(view: View, key: str, scope: str | int, features: str, axis: str, e
         on_select=partial(choose_layer, view),
         selection_mode="points",
     )
-    told = dimension_text.course(view.analysis, estimators[0], scope, features)
-    if told:
-        st.caption(plain(told))
+    described = several or {"": view.analysis}
+    for name in dict.fromkeys([next(iter(described)), next(reversed(described))]):
+        told = dimension_text.course(described[name], estimators[0], scope, features)
+        if told:
+            st.caption(plain(f"{name.capitalize()}: {told}" if name else told))
 
 
 def choose_layer(view: View) -> None:

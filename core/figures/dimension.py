@@ -83,9 +83,10 @@ def dimension_over_epochs(
     features: Features = "flat",
     axis: Axis = "layer",
 ) -> go.Figure:
-    """One estimator by layer for several checkpoints of one network, early ones pale.
+    """One estimator by layer for several checkpoints of one network, in the order of training.
 
-    ``analyses`` are by the name of their checkpoint, in order.
+    ``analyses`` are by the name of their checkpoint. Intervals are drawn for two at most: more
+    would hide each other.
     """
     colors = style.palette.sequential
     places = np.linspace(0.35, 1.0, len(analyses))
@@ -98,6 +99,8 @@ def dimension_over_epochs(
         )
         for (name, analysis), place in zip(analyses.items(), places, strict=True)
     ]
+    if len(lines) > 2:
+        lines = [replace(line, low=None, high=None) for line in lines]
     last = list(analyses.values())[-1]
     fig = _by_layer(last, lines, style, selected, axis, False)
     return fig.update_layout(yaxis_title_text=f"{ESTIMATORS[estimator]} dimension")
