@@ -29,7 +29,7 @@ from core.shift.comparison import Key, Z, jackknife_error
 MAX_LABEL = 22  # characters of a data set's name beside a line
 LOG_FROM = 3.0  # largest over smallest value from which a log axis is drawn
 WIDE = 10.0  # the same of the curve over severities
-ROW = 64  # pixels of a row of dots
+ROW = 76  # pixels of a row of dots
 EDGE = 0.03  # half of the space between tiles
 _MARKS = "●■◆▲"
 

@@ -73,6 +73,8 @@ class Comparison:
             return Estimate(self._shown(middle))
         moved = np.median(self.effect + self.deviations, axis=1) - middle  # (M,)
         half = Z * float(jackknife_error(moved))
+        if not np.isfinite(half):
+            return Estimate(self._shown(middle))
         return Estimate(self._shown(middle), self._shown(middle - half), self._shown(middle + half))
 
     def _shown(self, effect: float) -> float:
@@ -131,7 +133,9 @@ def verdict(comparison: Comparison) -> str:
         return "Less collapsed at every depth."
     if not clearly:
         return "More collapsed." if against else "No difference beyond the sampling error."
-    return "Less collapsed, but not at every depth."
+    if against:
+        return "Less collapsed at some layers, more at others."
+    return "Less collapsed, but not surely at every depth."
 
 
 def in_words(comparison: Comparison, reference: str, other: str) -> str:

@@ -23,6 +23,7 @@ from core.shift.profile import GROUPS, Profile
 
 STEPS = 1000  # of a data set's progress
 READING = 800  # of them for the pass through the network
+MAX_CLASSES = 100
 
 _Report = Callable[[int, str], None]
 
@@ -58,15 +59,6 @@ def _path(request: AnalysisRequest) -> Path:
 def _profile(request: AnalysisRequest, report: _Report, cancelled: IsCancelled) -> Profile:
     report(0, "Opening")
     dataset, features = _read(request, report, cancelled)
-    labels = features.labels[features.sample]  # (S,)
-    parts = groups(labels, np.random.default_rng(request.settings.seed))
-    # the sample's error, as it is with all N images
-    shrink = np.sqrt(len(labels) / len(features.labels))
-    deviations = []
-    for i, layer in enumerate(features.layers):
-        check(cancelled)
-        report(READING + (STEPS - READING) * i // len(features.layers), f"Measuring {layer.name}")
-        deviations.append(shrink * jackknife(layer.pooled_sample, labels, dataset.classes, parts))
     last = None if features.penultimate is None else features.layers[features.penultimate]
     return Profile(
         data=request.data or "",
@@ -79,8 +71,26 @@ def _profile(request: AnalysisRequest, report: _Report, cancelled: IsCancelled) 
         penultimate=None
         if last is None
         else neural_collapse(last.moments, features.weight, features.penultimate_nc4),
-        deviations=np.stack(deviations, axis=2),  # (3, G, L)
+        deviations=_deviations(features, dataset.classes, request.settings.seed, report, cancelled),
     )
+
+
+def _deviations(
+    features: Features, classes: int, seed: int, report: _Report, cancelled: IsCancelled
+) -> np.ndarray | None:
+    """The jackknife of every layer, (3, GROUPS, L); None for so many classes that it takes long."""
+    if classes > MAX_CLASSES:
+        return None
+    labels = features.labels[features.sample]  # (S,)
+    part = groups(labels, np.random.default_rng(seed))
+    # the sample's error, as it is with all N images
+    shrink = np.sqrt(len(labels) / len(features.labels))
+    columns = []
+    for i, layer in enumerate(features.layers):
+        check(cancelled)
+        report(READING + (STEPS - READING) * i // len(features.layers), f"Measuring {layer.name}")
+        columns.append(shrink * jackknife(layer.pooled_sample, labels, classes, part))
+    return np.stack(columns, axis=2)
 
 
 def _read(

@@ -12,7 +12,8 @@ from core.data.corruptions import SEVERITIES, corrupted
 from core.data.opening import open_dataset
 from core.progress import IsCancelled, Progress, never, silent
 
-MAX_TILE = 128  # pixels
+MAX_TILE = 128  # pixels; larger images are made smaller
+MIN_TILE = 96  # smaller ones are enlarged by a whole factor, so that browsers do not smooth them
 GAP = 16  # a tile's share of space between tiles is 1/GAP
 
 
@@ -43,6 +44,8 @@ def examples(
     rows = _of_different_classes(dataset.labels, request.count, request.seed)
     images = [dataset.image(int(row)) for row in rows]
     side = min(MAX_TILE, max(max(image.shape[:2]) for image in images))
+    factor = -(-MIN_TILE // side)
+    side *= factor
     step = side + max(1, side // GAP)
     sheet = Image.new("RGBA", (step * 6 - (step - side), step * len(rows) - (step - side)))
     for i, (row, image) in enumerate(zip(rows, images, strict=True)):
@@ -51,7 +54,7 @@ def examples(
             if severity:
                 identity = int(dataset.ids[row])
                 made = corrupted(image, request.corruption, severity, request.seed, identity)
-            sheet.paste(_tile(made, side), (severity * step, i * step))
+            sheet.paste(_tile(made, side, factor), (severity * step, i * step))
     buffer = io.BytesIO()
     sheet.save(buffer, format="PNG")
     progress(1, 1, "Finished")
@@ -67,10 +70,13 @@ def _of_different_classes(labels: np.ndarray, count: int, seed: int) -> np.ndarr
     return np.concatenate([different, np.setdiff1d(order, different)])[:count]
 
 
-def _tile(image: np.ndarray, side: int) -> Image.Image:
-    """The image within a transparent square; a larger one is made smaller."""
+def _tile(image: np.ndarray, side: int, factor: int) -> Image.Image:
+    """The image, enlarged by ``factor`` or made smaller, within a transparent square."""
     pixels = image if image.dtype == np.uint8 else np.rint(255 * image).astype(np.uint8)
     picture = Image.fromarray(np.repeat(pixels, 3, axis=2) if pixels.shape[2] == 1 else pixels)
+    picture = picture.resize(
+        (factor * picture.width, factor * picture.height), Image.Resampling.BOX
+    )
     picture.thumbnail((side, side))
     square = Image.new("RGBA", (side, side))
     square.paste(picture, ((side - picture.width) // 2, (side - picture.height) // 2))

@@ -199,7 +199,7 @@ def test_the_claim_on_the_bundled_network() -> None:
     assert found.clear is not None
     assert found.clear[-3:].all()
     assert not found.clear[: len(found.layers) // 2].any()
-    assert verdict(found) == "Less collapsed, but not at every depth."
+    assert verdict(found) == "Less collapsed, but not surely at every depth."
     whole = profile_of(library.load(run.id, None, "cifar10"), "cifar10")
     np.testing.assert_allclose(test.nc1, whole.nc1, rtol=1e-3)
 
@@ -258,7 +258,7 @@ def test_what_lies_within_the_sampling_error_is_not_claimed() -> None:
     found = compare(deviating(one, 0.1, 0), deviating(other, 0.1, 1), "nc1")
     assert found.clear.tolist() == [True, False, False, True]
     assert found.median.low < found.median.value < found.median.high
-    assert verdict(found) == "Less collapsed, but not at every depth."
+    assert verdict(found) == "Less collapsed, but not surely at every depth."
     assert in_words(found, "a", "b").endswith(
         "Beyond the sampling error it is less collapsed at 2 of them and more at none."
     )
@@ -266,7 +266,7 @@ def test_what_lies_within_the_sampling_error_is_not_claimed() -> None:
     assert verdict(large) == "No difference beyond the sampling error."
     assert "at none of them and more at none" in in_words(large, "a", "b")
     small = compare(deviating(other, 0.001, 0), deviating(one, 0.001, 1), "separation")
-    assert verdict(small) == "Less collapsed, but not at every depth."
+    assert verdict(small) == "Less collapsed at some layers, more at others."
     assert "less collapsed at 1 of them and more at 3" in in_words(small, "a", "b")
     lower = profile([4, 2, 1, 0.5])
     much = compare(deviating(one, 0.01, 0), deviating(lower, 0.01, 1), "nc1")
@@ -289,13 +289,13 @@ def test_examples_are_the_corrupted_images() -> None:
     made = examples(ExamplesRequest("cifar10", "contrast"))
     assert len(set(made.class_names)) == 3
     sheet = np.asarray(Image.open(io.BytesIO(made.png)))
-    assert sheet.shape == (3 * 34 - 2, 6 * 34 - 2, 4)
+    assert sheet.shape == (3 * 102 - 6, 6 * 102 - 6, 4)  # every pixel 3×3
     data, shifted = open_dataset("cifar10"), open_dataset("cifar10@contrast-5")
-    first = sheet[:32, :32, :3]
+    first = sheet[1:96:3, 1:96:3, :3]
     position = next(i for i in range(2000) if (data.image(i) == first).all())
     assert data.class_names[data.labels[position]] == made.class_names[0]
-    np.testing.assert_array_equal(sheet[:32, -32:, :3], shifted.image(position))
-    assert (sheet[:, 32:34, 3] == 0).all()  # nothing between the tiles
+    np.testing.assert_array_equal(sheet[1:96:3, -95::3, :3], shifted.image(position))
+    assert (sheet[:, 96:102, 3] == 0).all()  # nothing between the tiles
     assert examples(ExamplesRequest("cifar10", "contrast")) == made
 
 
@@ -304,5 +304,5 @@ def test_examples_of_any_shape(tmp_path: Path) -> None:
     file = tmp_path / "wide.npz"
     np.savez(file, X=rng.random((4, 20, 300)).astype(np.float32), y=[0, 0, 1, 1])
     made = examples(ExamplesRequest(str(file), "pixelate", count=4))
-    assert made.class_names == ("0", "1", "0", "1") or len(made.class_names) == 4
+    assert sorted(made.class_names) == ["0", "0", "1", "1"]
     assert Image.open(io.BytesIO(made.png)).size == (6 * 136 - 8, 4 * 136 - 8)
