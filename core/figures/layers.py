@@ -1,7 +1,8 @@
-"""Figures of every layer: separation and its law, sparsity, accuracy."""
+"""Figures of every layer: separation and the law it follows, layer by layer and over the epochs."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Literal
 
@@ -21,7 +22,9 @@ from core.figures.series import (
     subjects,
 )
 from core.figures.theme import (
+    SYMBOLS,
     Style,
+    escape,
     figure,
     log_axis,
     message,
@@ -30,47 +33,77 @@ from core.figures.theme import (
     significant,
     theory_line,
 )
-from core.results import Analysis, SeparationLaw, Sparsity
+from core.metrics.separation import (
+    LEAST_OFF,
+    STANDS_OUT,
+    one_per_block,
+    robust_deviation,
+    separation_law,
+)
+from core.results import Analysis, SeparationLaw
+
+Quantity = Literal["separation", "nc1"]
+Over = Literal["all", "blocks"]
 
 _QUANTITIES = {"separation": "separation D", "nc1": "NC1"}
+
+
+def fitted(analysis: Analysis, over: Over = "all") -> tuple[SeparationLaw, list[int]]:
+    """The law over all layers or one layer a block, and the positions of these layers."""
+    chosen = one_per_block(analysis.layers) if over == "blocks" else analysis.layers
+    names = {layer.name for layer in chosen}
+    positions = [i for i, layer in enumerate(analysis.layers) if layer.name in names]
+    law = separation_law([a.name for a in chosen], [a.separation for a in chosen])
+    return law, positions
 
 
 def separation_by_layer(
     analysis: Analysis,
     style: Style,
-    quantity: Literal["separation", "nc1"] = "separation",
+    quantity: Quantity = "separation",
     selected: str | None = None,
+    over: Over = "all",
 ) -> go.Figure:
     """D_l (or nc1) by layer on a log axis, with the fitted law D_l = rho^l D_0 dashed.
 
-    With balanced classes D = K nc1, and the same law is drawn for nc1; where their ratio varies by
-    more than 10 % over the layers, it is not.
+    Layers that the law was not fitted to have open symbols. With balanced classes D = K nc1, and
+    the same law is drawn for nc1; where their ratio varies by more than 10 % over the layers, it is
+    not.
     """
     name = _QUANTITIES[quantity]
-    values = as_array([getattr(layer, quantity) for layer in analysis.layers])
-    values[~(values > 0)] = np.nan
+    values = _positive(analysis, quantity)
     if not np.isfinite(values).any():
         return message(f"{name} was not measured in any layer.", style)
-    shown = [None if not np.isfinite(v) else float(v) for v in values]
-    line = Line(name, shown, hover=[f"{name} {significant(v)}" for v in shown])
-    x = np.arange(len(values))
+    law, positions = fitted(analysis, over)
+    symbols = ["circle" if i in positions else "circle-open" for i in range(len(values))]
+    measured, x = replace(_line(name, values), symbols=symbols), np.arange(len(values))
     fig = figure(
         style,
-        line_traces(line, x, subjects(analysis), style),
-        yaxis={
-            "title": {"text": name},
-            **log_axis(values),
-        },
+        line_traces(measured, x, subjects(analysis), style),
+        yaxis={"title": {"text": name}, **log_axis(values)},
         **by_layer_axes(analysis, style, selected),
     )
-    law = analysis.separation_law
     factor = _law_factor(analysis, quantity)
-    if law is not None and law.rho is not None and law.intercept is not None and factor is not None:
-        _draw_law(fig, law, law.intercept + np.log(factor), values, style)
+    if law.rho is not None and law.intercept is not None and factor is not None:
+        line = np.full(len(values), np.nan)
+        line[positions] = factor * np.exp(law.intercept) * law.rho ** np.arange(len(positions))
+        _draw_law(fig, law, line, values, style)
     return fig
 
 
-def _law_factor(analysis: Analysis, quantity: str) -> float | None:
+def _positive(analysis: Analysis, quantity: Quantity) -> np.ndarray:
+    """The quantity in every layer, (L,); NaN where a log axis has no place for it."""
+    values = as_array([getattr(layer, quantity) for layer in analysis.layers])
+    values[~(values > 0)] = np.nan
+    return values
+
+
+def _line(name: str, values: np.ndarray) -> Line:
+    shown = [float(v) if np.isfinite(v) else None for v in values]
+    return Line(name, shown, hover=[f"{name} {significant(v)}" for v in shown])
+
+
+def _law_factor(analysis: Analysis, quantity: Quantity) -> float | None:
     """What the law of D is multiplied with to be that of ``quantity``; None if it has none."""
     if quantity == "separation":
         return 1.0
@@ -82,18 +115,18 @@ def _law_factor(analysis: Analysis, quantity: str) -> float | None:
 
 
 def _draw_law(
-    fig: go.Figure, law: SeparationLaw, intercept: float, values: np.ndarray, style: Style
+    fig: go.Figure, law: SeparationLaw, line: np.ndarray, values: np.ndarray, style: Style
 ) -> None:
+    """The law's line (L,), NaN outside the layers that it was fitted to, and its label."""
     assert law.rho is not None
-    ends = np.array([0, len(values) - 1])
-    whole = np.exp(intercept + np.arange(len(values)) * np.log(law.rho))
+    ends = np.flatnonzero(np.isfinite(line))[[0, -1]]
     fig.add_trace(
         {
             "type": "scatter",
             "mode": "lines",
             "name": "fitted law",
             "x": ends,
-            "y": whole[ends],
+            "y": line[ends],
             "line": theory_line(style),
             "hoverinfo": "skip",
         }
@@ -105,9 +138,9 @@ def _draw_law(
     width = len(label) * 0.6 * style.measures.ticks / (0.8 * style.measures.width)
     covered = int(np.ceil(len(values) * width)) + 1
     below = (slice(-covered, None), slice(0, covered))[not falls]
-    ceiling = np.log10(max(np.nanmax(line[below]) for line in (values, whole)))
+    ceiling = np.log10(np.nanmax([*values[below], *line[below], *line[ends[-1:]]]))
     fig.add_annotation(
-        x=float(ends[1 if falls else 0]),
+        x=float(len(values) - 1 if falls else 0),
         y=float(ceiling),
         text=label,
         xanchor="right" if falls else "left",
@@ -116,55 +149,83 @@ def _draw_law(
     )
 
 
-def nonzero_by_layer(
-    analysis: Analysis,
-    style: Style,
-    which: Literal["activations", "all"] = "activations",
-    selected: str | None = None,
-) -> go.Figure:
-    """Share of non-zero activations by layer (%); open symbols where it is approximate.
-
-    "activations": outputs of activation functions, and of blocks that end in one with exact zeros.
-    """
-    measured = [layer.sparsity for layer in analysis.layers]
-    kept = [
-        s if s and (which == "all" or s.is_activation or s.relu_like) else None for s in measured
-    ]
-    if not any(s is not None and s.nonzero_fraction.value is not None for s in kept):
-        text = (
-            "No layer here is an activation function."
-            if any(measured)
-            else ("The share of zeros was not measured.")
-        )
-        return message(text, style)
-    name = "non-zero"
-    line = _in_percent(
-        from_estimates(
-            name,
-            [None if s is None else s.nonzero_fraction for s in kept],
-            symbols=["circle-open" if s is not None and s.approximate else "circle" for s in kept],
-        )
+def residuals(analysis: Analysis, style: Style, over: Over = "all") -> go.Figure:
+    """log D minus the fitted line by layer, the limits beyond which a layer stands out, and the
+    name of the layer that breaks the law."""
+    law, positions = fitted(analysis, over)
+    if law.residuals is None:
+        return message(f"No law was fitted: it {law.reason}.", style)
+    values = np.full(len(analysis.layers), np.nan)
+    values[positions] = law.residuals
+    known = np.flatnonzero(np.isfinite(values))
+    broken = [analysis.layers[i].name == law.breaks for i in known]
+    names = subjects(analysis)
+    palette = style.palette
+    fig = figure(
+        style,
+        [
+            {
+                "type": "bar",
+                "name": "log D minus the line",
+                "x": known,
+                "y": values[known],
+                "marker": {"color": [palette.accent if b else palette.bars for b in broken]},
+                "text": [
+                    f"<b>{names[i]}</b><br>D is {significant(np.exp(values[i]))} times the line"
+                    f"<br>residual {number(values[i], 2)}"
+                    for i in known
+                ],
+                "textposition": "none",
+                "hovertemplate": "%{text}<extra></extra>",
+            }
+        ],
+        yaxis={"title": {"text": "log D − fitted line"}, "nticks": 6, "zeroline": True},
+        **by_layer_axes(analysis, style, None),
     )
-    notes = ["" if s is None else _sparsity_note(s) for s in kept]
-    hover = [text + note for text, note in zip(line.hover or (), notes, strict=True)]
-    line = replace(line, hover=hover)
-    x = np.arange(len(analysis.layers))
-    traces = line_traces(line, x, subjects(analysis), style)
-    traces[-1]["connectgaps"] = True  # layers that are no activation lie between
-    return figure(
+    fig.update_layout(yaxis_zerolinecolor=palette.axis)
+    limit = max(STANDS_OUT * robust_deviation(values[known]), LEAST_OFF)
+    if limit < 1.5 * np.abs(values[known]).max():
+        reference_y(fig, limit, f"stands out: ±{number(limit, 2)}", style, "right")
+        ends = {"x0": 0, "x1": 1, "xref": "x domain", "y0": -limit, "y1": -limit}
+        fig.add_shape(type="line", line=theory_line(style), **ends)
+    return fig
+
+
+def by_epoch(
+    analyses: Mapping[int, Analysis], style: Style, quantity: Quantity = "separation"
+) -> go.Figure:
+    """D_l (or nc1) by layer, one line an epoch, on a log axis."""
+    name = _QUANTITIES[quantity]
+    lines = []
+    for i, (epoch, analysis) in enumerate(sorted(analyses.items())):
+        line = _line(name, _positive(analysis, quantity))
+        look = series_look(i, style)
+        lines.append(
+            replace(
+                line,
+                name=f"epoch {epoch}",
+                color=look["color"],
+                dash=look["dash"],
+                symbols=SYMBOLS[i],
+            )
+        )
+    everything = np.concatenate([as_array(line.values) for line in lines] or [np.array([])])
+    if not np.isfinite(everything).any():
+        return message(f"{name} was not measured in these epochs.", style)
+    last = analyses[max(analyses)]
+    layer_names, x = subjects(last), np.arange(len(last.layers))
+    traces = []
+    for line in lines:
+        named = [f"{layer}, {escape(line.name)}" for layer in layer_names]
+        traces += line_traces(line, x, named, style)
+    fig = figure(
         style,
         traces,
-        yaxis={"title": {"text": "non-zero activations (%)"}, "range": [0, 103], "nticks": 6},
-        **by_layer_axes(analysis, style, selected),
+        yaxis={"title": {"text": name}, **log_axis(everything)},
+        **by_layer_axes(last, style, None),
     )
-
-
-def _sparsity_note(sparsity: Sparsity) -> str:
-    dead = sparsity.dead_fraction
-    note = f"<br>units always zero {number(None if dead is None else 100 * dead, 1, ' %')}"
-    if sparsity.approximate:
-        note += f"<br>approximate: |a| > {significant(sparsity.threshold)}"
-    return note
+    finish_series(fig, lines, style)
+    return fig
 
 
 def _in_percent(line: Line) -> Line:

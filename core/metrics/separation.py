@@ -17,7 +17,7 @@ from core.results import LayerAnalysis, SeparationLaw
 
 STANDS_OUT = 2.5  # robust standard deviations off the line
 LEAST_OFF = 0.1  # and off it by this much of log D, about 10 %
-FEWEST_LAYERS = 5  # from which a layer can stand out
+FEWEST_LAYERS = 6  # from which a layer can stand out
 SECOND_PHASE = 0.1  # rise after the minimum, relative to it, that counts as a phase
 _ACTIVATIONS = EXACT_ZERO_ACTIVATIONS | SMOOTH_ACTIVATIONS
 _NO_BLOCKS = ("Input", "Output", "Pool", "Norm", "Flatten", "Identity", "Dropout")
@@ -76,7 +76,7 @@ def breaking(residuals: np.ndarray) -> int | None:
     """The layer that breaks the law: the largest residual (L,) of log D, if it stands out.
 
     It does where it is larger than 2.5 robust standard deviations (1.4826 times the median absolute
-    deviation) and than 0.1, with five or more layers. NaN are left out.
+    deviation) and than 0.1, with six or more layers. NaN are left out.
     """
     known = residuals[np.isfinite(residuals)]
     if len(known) < FEWEST_LAYERS:

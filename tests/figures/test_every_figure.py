@@ -81,8 +81,9 @@ def every_figure(a: Analysis, style: Style) -> dict[str, go.Figure]:
         "loop": loops.cycle_view(topology_of, style, 0),
         "separation": layers.separation_by_layer(a, style),
         "nc1": layers.separation_by_layer(a, style, "nc1", selected=a.layers[0].name),
-        "nonzero": layers.nonzero_by_layer(a, style),
-        "nonzero_all": layers.nonzero_by_layer(a, style, "all"),
+        "separation of blocks": layers.separation_by_layer(a, style, over="blocks"),
+        "residuals": layers.residuals(a, style),
+        "separation by epoch": layers.by_epoch(dict.fromkeys((0, 1, 2, 30, 400), a), style),
         **sparsity_figures(a, style),
         **shift_figures(a, style),
         "accuracy": layers.accuracy_by_layer(a, style),
@@ -226,7 +227,7 @@ def test_an_analysis_of_weights_alone_draws_its_weights():
     assert topology.betti_by_layer(bare, style).layout.annotations
     assert topology.betti_grid(grid_of_analysis(bare), (), style).layout.annotations
     assert layers.separation_by_layer(bare, style).layout.annotations
-    assert layers.nonzero_by_layer(bare, style).layout.annotations
+    assert layers.residuals(bare, style).layout.annotations
     assert layers.accuracy_by_layer(bare, style).layout.annotations
     assert weights.weight_spectra(bare.weights, style).data
 

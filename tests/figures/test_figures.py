@@ -158,6 +158,18 @@ def test_the_plane_keeps_distances_between_the_three_means(analysis):
         assert np.linalg.norm(flat[a] - flat[b]) == pytest.approx(np.linalg.norm(whole), rel=1e-5)
 
 
+def test_samples_kept_in_fewer_directions_than_the_means_are_still_drawn():
+    whole = synthetic_analysis(classes=30, layers=2)
+    layer = whole.layers[-1]
+    fewer = replace(layer.projection, means_span=layer.projection.means_span[:, :9])
+    layer = replace(layer, projection=fewer)
+    names = [str(k) for k in range(30)]
+    spatial = means.means_3d(layer, whole.sample, names, LARGE)
+    assert len(spatial.data) > 30
+    plane = projections.three_means_plane(layer, whole.sample, names, (0, 1, 2), LARGE)
+    assert "not kept" in plane.layout.annotations[0].text.replace("<br>", " ")
+
+
 def test_the_plane_of_a_simplex_is_the_dashed_triangle():
     corners = np.eye(3) - 1 / 3  # simplex ETF of three classes in their plane
     basis = np.linalg.svd(corners)[2][:2].T
@@ -287,18 +299,42 @@ def test_no_law_for_nc1_of_unbalanced_classes(analysis):
     assert "fitted law" not in [t.name for t in fig.data]
 
 
-def test_shares_are_percentages_and_approximate_ones_are_open(analysis):
-    changed = tuple(
-        replace(layer, sparsity=replace(layer.sparsity, approximate=i == 1, threshold=0.01))
-        for i, layer in enumerate(analysis.layers)
+def with_stem(analysis, off: float = 1.0):
+    """Input, a stem, blocks that follow the law (the third ``off`` times), output."""
+    kinds = ["Input", "ReLU", *["BasicBlock"] * (len(analysis.layers) - 3), "Output"]
+    return replace(
+        analysis,
+        layers=tuple(
+            replace(a, kind=kind, separation=100.0 * 0.5**i * (off if i == 4 else 1 + i % 2 / 50))
+            for i, (a, kind) in enumerate(zip(analysis.layers, kinds, strict=True))
+        ),
     )
-    fig = layers.nonzero_by_layer(replace(analysis, layers=changed), LARGE, "all")
-    line = fig.data[-1]
-    assert line.y[0] == pytest.approx(80)
-    assert list(line.marker.symbol)[:2] == ["circle", "circle-open"]
-    assert "approximate: |a| > 0.0100" in line.text[1]
-    activations = layers.nonzero_by_layer(analysis, LARGE).data[-1]
-    assert [v is None for v in activations.y] == [False, True] * 3
+
+
+def test_the_law_over_blocks_leaves_out_input_stem_and_output():
+    fig = layers.separation_by_layer(with_stem(synthetic_analysis(layers=6)), LARGE, over="blocks")
+    assert list(fig.data[0].marker.symbol) == ["circle-open"] * 2 + ["circle"] * 3 + ["circle-open"]
+    line = next(t for t in fig.data if t.name == "fitted law")
+    assert list(line.x) == [2, 4]
+
+
+def test_residuals_mark_the_layer_that_breaks_the_law():
+    off = with_stem(synthetic_analysis(layers=12), off=8.0)
+    bars = layers.residuals(off, LARGE, "blocks").data[0]
+    accent = LARGE.palette.accent
+    assert list(bars.x) == list(range(2, 11))
+    assert [c == accent for c in bars.marker.color].index(True) == 2
+    assert len(theory(layers.residuals(off, LARGE, "blocks"))) == 2
+    colors = layers.residuals(with_stem(off), LARGE, "blocks").data[0].marker.color
+    assert accent not in colors
+
+
+def test_epochs_are_one_line_each_in_their_order(analysis):
+    later = replace(analysis, layers=tuple(replace(a, nc1=2.0) for a in analysis.layers))
+    fig = layers.by_epoch({100: later, 0: analysis}, LARGE, "nc1")
+    assert [t.name for t in fig.data] == ["epoch 0", "epoch 100"]
+    assert list(fig.data[1].y) == [2.0] * 6
+    assert fig.layout.yaxis.type == "log"
 
 
 def test_accuracy_is_drawn_beside_chance(analysis):

@@ -119,9 +119,9 @@ def test_the_layer_off_an_otherwise_exact_law_is_named(place, factor, seed):
 
 
 def test_no_layer_stands_out_among_few_or_in_rounding_errors():
-    assert breaking(np.array([0.0, 3.0, 0.0, 0.0])) is None
-    assert breaking(np.array([0.0, 0.09, 0.0, 0.0, 0.001, np.nan])) is None
-    assert breaking(np.array([0.0, np.nan, 0.01, -0.5, 0.0, 0.001])) == 3
+    assert breaking(np.array([0.0, 3.0, 0.0, 0.0, 0.0])) is None
+    assert breaking(np.array([0.0, 0.09, 0.0, 0.0, 0.001, 0.0, np.nan])) is None
+    assert breaking(np.array([0.0, np.nan, 0.01, -0.5, 0.0, 0.001, 0.0])) == 3
 
 
 def test_one_point_a_block():
