@@ -143,20 +143,19 @@ def test_table_on_disk(tmp_path: Path) -> None:
     assert topology_lab.read_table(tmp_path / "folder" / "table.json") == rows
 
 
-def test_recipe_keeps_to_the_goal_and_gives_up_in_time(result: LabResult) -> None:
-    asked: list[LabRequest] = []
+def test_recipe_tries_seeds_until_enough_have_learned() -> None:
+    def after(*reached: bool) -> int | None:
+        rows = [row("tanh", seed, [3, 1], it) for seed, it in enumerate(reached)]
+        return recipe.next_seed([row("relu", 0, [3, 2]), *rows], "d1", "tanh", 2)
 
-    def compute(request: LabRequest) -> LabResult:
-        asked.append(request)
-        missed = request.seed % 2 == 0
-        return replace(result, request=request, fresh_accuracy=0.9 if missed else 1.0)
-
-    rows = recipe.rows_of("d1", "tanh", 2, compute)
-    assert [r.reached for r in rows] == [False, True, False]
-    assert [r.seed for r in asked] == [0, 1, 2]
+    assert after() == 0
+    assert after(True) == 1
+    assert after(True, True) is None
+    assert after(True, False) == 2
+    assert after(False, False, False) is None
 
 
-def test_recipe_on_one_epoch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_recipe_on_few_epochs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         recipe, "default_request", lambda p, a, seed: replace(SMALL, activation=a, seed=seed)
     )
@@ -166,6 +165,8 @@ def test_recipe_on_one_epoch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     rows = topology_lab.read_table(path)
     assert [r.problem for r in rows].count("d1") == 1
     assert {r.activation for r in rows} == set(topology_lab.ACTIVATIONS)
+    recipe.make_table(["d1-small"], 1, path, epochs=10)  # nothing is missing
+    assert topology_lab.read_table(path) == rows
 
 
 # --- what is bundled ---------------------------------------------------------------------------
