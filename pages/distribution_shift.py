@@ -235,6 +235,6 @@ if corruption is not None:
         severities(splits, corruption)
 if splits.base.profile.data.startswith("cifar10"):
     st.caption(
-        "The CIFAR-10 samples of this app are JPEG files, which is a shift itself: a network that "
-        "was trained on the original pixels loses about ten points on them."
+        "The CIFAR-10 samples of this app are JPEG files, which is a shift itself: on the test "
+        "images ResNet-20 reaches 81 % as JPEGs, and 91.7 % on the original pixels."
     )
