@@ -1,4 +1,4 @@
-"""TwoNN and MLE from one neighbour search against scikit-dimension's two calls, in one run."""
+"""One neighbour search for TwoNN and MLE at every k against scikit-dimension's two calls."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TypeVar
 import numpy as np
 import skdim
 
+from core.metrics.dimension_curves import curve_neighbours, estimates_over_k
 from core.metrics.intrinsic_dimension import mle, twonn
 from core.metrics.neighbours import nearest
 
@@ -20,7 +21,10 @@ MANY, WIDE = 10_000, 3072
 
 
 def _ours(points: np.ndarray) -> tuple[float | None, float | None]:
-    distances = nearest(points, K).distances
+    """TwoNN and MLE at k = 20, after the curve over all k from the same neighbours."""
+    ks = curve_neighbours(len(points), K)
+    distances = nearest(points, int(ks[-1])).distances
+    estimates_over_k(distances, ks)
     return twonn(distances[:, 1] / distances[:, 0]), mle(distances, K)
 
 

@@ -112,8 +112,8 @@ def bias(dimension: IntrinsicDimension | None, style: Style, estimator: str = "t
     The estimate is the horizontal line; where it meets the curves, samples read like it. The
     dashed diagonal is an estimator without bias. Both axes are logarithmic.
     """
-    estimate = None if dimension is None else getattr(dimension, estimator)
-    if dimension is None or estimate.value is None:
+    value = None if dimension is None else getattr(dimension, estimator).value
+    if dimension is None or value is None:
         return message("There is no estimate to compare with known dimensions.", style)
     points = dimension.points - dimension.duplicates
     traces: list[dict[str, Any]] = []
@@ -137,7 +137,7 @@ def bias(dimension: IntrinsicDimension | None, style: Style, estimator: str = "t
     flat = {"type": "scatter", "mode": "lines", "hoverinfo": "skip", "showlegend": False}
     traces.append(flat | {"x": ends, "y": ends, "line": theory_line(style), "name": "no bias"})
     here = {"color": style.palette.ink, "width": 1}
-    traces.append(flat | {"x": ends, "y": [estimate.value] * 2, "line": here, "name": "estimate"})
+    traces.append(flat | {"x": ends, "y": [value] * 2, "line": here, "name": "estimate"})
     fig = figure(
         style,
         traces,
@@ -149,11 +149,11 @@ def bias(dimension: IntrinsicDimension | None, style: Style, estimator: str = "t
         x=0,
         xref="x domain",
         xanchor="left",
-        y=float(np.log10(estimate.value)),
+        y=float(np.log10(value)),
         yanchor="bottom",
-        text=f"estimate {number(estimate.value, 1)}",
+        text=f"estimate {number(value, 1)}",
     )
-    found = true_dimension(estimate.value, points, estimator)
+    found = true_dimension(value, points, estimator)
     if found is not None:
         reference_x(fig, found[0], f"a cube of {found[0]:.0f}", style)
         fig.layout.annotations[-1].x = float(np.log10(found[0]))  # exponents, on a log axis
