@@ -133,9 +133,7 @@ def three_means_plane(
     corners = np.asarray(layer.geometry.mean_coordinates, dtype=np.float64)[list(classes)]  # (3, r)
     span = np.asarray(layer.projection.means_span, dtype=np.float64)  # (S, r)
     if span.shape[1] < corners.shape[1]:
-        return message(
-            "With so many classes, samples in this plane are not kept.", style
-        )
+        return message("With so many classes, samples in this plane are not kept.", style)
     if not np.isfinite(corners).all():
         return message("One of the three classes has no samples.", style)
     centre = corners.mean(0)
