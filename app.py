@@ -28,6 +28,7 @@ page = st.navigation(
                 title="Distribution shift",
                 icon=":material/swap_horiz:",
             ),
+            st.Page("pages/transfer.py", title="Transfer", icon=":material/moving:"),
         ],
         "Learn": [
             st.Page("pages/manifold_lab.py", title="Manifold lab", icon=":material/all_inclusive:"),

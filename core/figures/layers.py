@@ -228,7 +228,7 @@ def by_epoch(
     return fig
 
 
-def _in_percent(line: Line) -> Line:
+def in_percent(line: Line) -> Line:
     """A line of shares as a line of percentages, with its hover."""
 
     def scaled(values: Numbers | None) -> Numbers | None:
@@ -244,7 +244,7 @@ def accuracy_by_layer(analysis: Analysis, style: Style, selected: str | None = N
     """Nearest-class-mean accuracy by layer (%), the linear probe's where measured, and chance."""
     layers = analysis.layers
     lines = [
-        _in_percent(
+        in_percent(
             Line(
                 "class mean" if style.is_card else "nearest class mean",
                 [layer.ncc_accuracy for layer in layers],
@@ -255,7 +255,7 @@ def accuracy_by_layer(analysis: Analysis, style: Style, selected: str | None = N
     if any(p is not None and p.value is not None for p in probes):
         look = series_look(1, style)
         lines.append(
-            _in_percent(
+            in_percent(
                 from_estimates(
                     "probe" if style.is_card else "linear probe", probes, symbols="square", **look
                 )

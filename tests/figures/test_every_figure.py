@@ -21,6 +21,7 @@ from core.figures import (
     sparsity,
     topology,
     topology_lines,
+    transfer,
     weights,
 )
 from core.figures.export import figure_csv, with_title
@@ -87,6 +88,10 @@ def every_figure(a: Analysis, style: Style) -> dict[str, go.Figure]:
         **sparsity_figures(a, style),
         **shift_figures(a, style),
         "accuracy": layers.accuracy_by_layer(a, style),
+        "two phases": transfer.two_phases([transfer.Network(n, a) for n in names[:2]], style),
+        "two phases, class mean": transfer.two_phases(
+            [transfer.Network(names[0], a)], style, "mean"
+        ),
         "weight_spectra": weights.weight_spectra(a.weights, style),
         "weight_zeros": weights.weight_zeros(a.weights, style),
     }
