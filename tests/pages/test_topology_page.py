@@ -26,22 +26,8 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def show(runs: Path, repo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Show:
-    """show(run=…, …): the page as AppTest sees it, after one run without an exception."""
-    monkeypatch.setenv("FEATURESCOPE_RUNS", str(runs))
-    monkeypatch.setenv("FEATURESCOPE_CACHE", str(tmp_path))
-    monkeypatch.syspath_prepend(str(repo))
-
-    def show_page(**query: str) -> AppTest:
-        app = AppTest.from_file(str(repo / "app.py"), default_timeout=60)
-        app.run().switch_page("pages/topology.py")
-        for key, value in query.items():
-            app.query_params[key] = value
-        app.run()
-        assert not app.exception, app.exception
-        return app
-
-    return show_page
+def show(show_page: Callable[..., Show], runs: Path) -> Show:
+    return show_page("topology", runs)
 
 
 def headings(app: AppTest) -> list[str]:

@@ -1,0 +1,37 @@
+"""Pages as AppTest sees them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+Show = Callable[..., AppTest]
+
+
+@pytest.fixture
+def show_page(repo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Show]:
+    """show_page(page, runs) makes show(**query): that page with the runs of a folder and these
+    choices in its link, after a run without an exception."""
+
+    def of(page: str, runs: Path) -> Show:
+        monkeypatch.setenv("FEATURESCOPE_RUNS", str(runs))
+        monkeypatch.setenv("FEATURESCOPE_CACHE", str(tmp_path))
+        monkeypatch.syspath_prepend(str(repo))
+
+        def show(**query: str) -> AppTest:
+            app = AppTest.from_file(str(repo / "app.py"), default_timeout=60)
+            for _ in range(2):  # Overview takes what only this page knows out of the URL
+                for key, value in query.items():
+                    app.query_params[key] = value
+                app.run()
+                app.switch_page(f"pages/{page}.py")
+            app.run()
+            assert not app.exception, app.exception
+            return app
+
+        return show
+
+    return of
