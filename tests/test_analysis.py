@@ -242,7 +242,8 @@ def test_rows_with_nan_are_left_out_and_counted(tmp_path: Path) -> None:
     np.savez(tmp_path / "some.npz", features=features, labels=labels)
     clean, some = (measure(tmp_path / f"{n}.npz", Settings()) for n in ("clean", "some"))
     assert some.layers[0].nc1 == pytest.approx(clean.layers[0].nc1)
-    assert some.sample is not None and some.sample.ids.min() == 3
+    assert some.sample is not None
+    assert some.sample.ids.min() == 3
     assert some.warnings == ("3 of 60 features hold NaN or infinity: left out",)
 
 
