@@ -5,7 +5,7 @@ from functools import partial
 import streamlit as st
 
 from core.data.manifolds import MANIFOLDS, ManifoldSpec
-from core.figures import dimension, manifolds
+from core.figures import dimension, dimension_curves, manifolds
 from core.jobs import warm
 from core.manifold_lab import (
     NOISES,
@@ -203,6 +203,34 @@ def against_truth(result: LabResult) -> None:
 
 def curves(result: LabResult) -> None:
     style = frame.style()
+    left, right = st.columns(2)
+    with left:
+        figure_card(
+            "over_k",
+            "MLE over neighbours",
+            dimension_curves.mle_over_k(result.estimates, style),
+            style,
+            Reading(
+                "Few neighbours look at a small piece of the surface: noise lifts the estimate. "
+                "Many see its curvature and its edges, which pull it up or down.",
+                source="Levina and Bickel 2004; MacKay and Ghahramani 2005",
+            ),
+            alt="Maximum likelihood estimate against the number of neighbours.",
+        )
+    with right:
+        figure_card(
+            "ratio_fit",
+            "The line that TwoNN fits",
+            dimension_curves.ratio_fit(result.estimates, style),
+            style,
+            Reading(
+                "One point for every sample: $\\mu$ is the distance to its second neighbour over "
+                "that to its first. On a set of dimension $d$ they lie on a line of slope $d$.",
+                r"-\log(1-F(\mu))=d\,\log\mu",
+                TWONN,
+            ),
+            alt="Points of the log-log plot and the line through the origin that TwoNN fits.",
+        )
     left, right = st.columns(2)
     with left:
         figure_card(

@@ -14,8 +14,8 @@ from streamlit.testing.v1 import AppTest
 from core.data.manifolds import MANIFOLDS, ManifoldSpec
 from core.manifold_lab import PRESETS, Preset
 
-CHARTS = 5
-BEFORE_THE_ANSWER = 3
+CHARTS = 7
+BEFORE_THE_ANSWER = 5
 WAIT_SECONDS = 60
 
 
