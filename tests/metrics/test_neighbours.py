@@ -70,3 +70,19 @@ def test_impossible_number_of_neighbours(k: int) -> None:
         nearest(points, k)
     with pytest.raises(ValueError, match="need 1 to 4"):
         nearest_in(distance_matrix(points), k)
+
+
+@pytest.mark.parametrize("kind", ["gaussian", "clusters", "lattice"])
+def test_long_lists_equal_a_plain_search(kind: str) -> None:
+    """Enough neighbours that they are searched below a threshold; ties and clusters included."""
+    rng = np.random.default_rng(6)
+    points = {
+        "gaussian": rng.normal(size=(2500, 6)),
+        "clusters": np.repeat(rng.normal(size=(50, 6)), 50, 0) + 1e-3 * rng.normal(size=(2500, 6)),
+        "lattice": np.stack(np.meshgrid(*[np.arange(50.0)] * 2), -1).reshape(-1, 2),
+    }[kind]
+    found = nearest(points, 100)
+    expected = np.sort(cdist(points, points), axis=1)[:, 1:101]
+    assert found.distances == pytest.approx(expected, rel=1e-9, abs=1e-12)
+    chosen = np.linalg.norm(points[found.indices] - points[:, None], axis=2)
+    assert chosen == pytest.approx(found.distances, rel=1e-9, abs=1e-12)
