@@ -44,22 +44,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def show(folder: Path, repo: Path, monkeypatch: pytest.MonkeyPatch) -> Show:
-    monkeypatch.setenv("FEATURESCOPE_RUNS", str(folder))
-    monkeypatch.syspath_prepend(str(repo))
-
-    def show_page(**query: str) -> AppTest:
-        app = AppTest.from_file(str(repo / "app.py"), default_timeout=60)
-        for _ in range(2):  # Overview takes what only this page knows out of the URL
-            for key, value in query.items():
-                app.query_params[key] = value
-            app.run()
-            app.switch_page("pages/intrinsic_dimension.py")
-        app.run()
-        assert not app.exception, app.exception
-        return app
-
-    return show_page
+def show(show_page: Callable[..., Show], folder: Path) -> Show:
+    return show_page("intrinsic_dimension", folder)
 
 
 def said(app: AppTest) -> str:
