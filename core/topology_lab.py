@@ -263,9 +263,10 @@ def area(totals: np.ndarray) -> float:
 
 
 def half_layer(totals: np.ndarray) -> int:
-    """The first layer (input 0) whose total is at most half of the input's; else their number."""
-    low = np.flatnonzero(totals <= totals[0] / 2)
-    return int(low[0]) if len(low) else len(totals)
+    """The layer (input 0) from which on the total is at most half of the input's; else their
+    number."""
+    high = np.flatnonzero(totals > totals[0] / 2)
+    return int(high[-1]) + 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -277,7 +278,7 @@ class Comparison:
     ties: int
     area: float  # median of the first
     other_area: float
-    half: float  # median of the layer at which the total is halved, of the first
+    half: float  # median layer from which on the total is at most half, of the first
     other_half: float
     p_value: float | None  # of the two-sided sign test without ties; None without pairs
 
@@ -341,7 +342,7 @@ def verdict(rows: Sequence[Row], problem: str, of: int) -> str:
     return (
         f"{start}: so it is for {found.lower} of {found.pairs} seeds{chance}. "
         f"Over all layers the total is {100 * found.area:.0f} % of the input's with ReLU, "
-        f"{between}{100 * found.other_area:.0f} % with tanh (medians); it is halved at layer "
-        f"{found.half:g} with ReLU, {found.other_half:g} with tanh. "
+        f"{between}{100 * found.other_area:.0f} % with tanh (medians); it is at most half from "
+        f"layer {found.half:g} on with ReLU, {found.other_half:g} with tanh. "
         f"Networks that learned the problem: {', '.join(reached)}."
     )

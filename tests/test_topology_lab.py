@@ -103,6 +103,7 @@ def test_area_and_half() -> None:
     assert topology_lab.area(totals) == pytest.approx(0.64)
     assert topology_lab.half_layer(totals) == 3
     assert topology_lab.half_layer(np.array([10, 9, 8])) == 3
+    assert topology_lab.half_layer(np.array([10, 4, 8, 5])) == 3  # a dip is not the end
 
 
 def test_only_networks_that_learned_are_compared() -> None:
