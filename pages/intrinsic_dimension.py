@@ -77,10 +77,11 @@ def by_layer(view: View, key: str, scope: str | int, features: str, axis: str, e
         figure,
         large,
         Reading(
-            "From input to output. In trained networks it typically rises in the first layers and "
-            "falls towards the classifier, to $K-1$ or below in a collapsed network; in untrained "
-            "ones it changes little (lay epochs over each other to see it). The number of "
-            "principal components is far larger: the samples lie on a curved surface. The band "
+            "From input to output. In large trained networks it rises in the first layers and "
+            "falls towards the classifier, to $K-1$ or below in a collapsed network, as in the "
+            "ResNets here; in a small perceptron it may fall from the start. Lay epochs over each "
+            "other to see what training does. The number of principal components is far larger: "
+            "the samples lie on a curved surface. The band "
             "is a 95 % interval (delete-$d$ jackknife). Click a layer to choose it.",
             formula,
             f"{source}; Ansuini et al. 2019",
