@@ -280,7 +280,8 @@ class Comparison:
     other_area: float
     half: float  # median layer from which on the total is at most half, of the first
     other_half: float
-    p_value: float | None  # of the two-sided sign test without ties; None without pairs
+    p_value: float | None  # of the two-sided sign test without ties; None where all are ties
+    reverse: tuple[int, ...]  # layers at which the median total of the other one is the smaller
 
 
 def compare(
@@ -308,6 +309,7 @@ def compare(
         float(np.median([half_layer(t) for t in one])),
         float(np.median([half_layer(t) for t in two])),
         sign_test(lower, len(seeds) - ties),
+        tuple(np.flatnonzero(np.median(two, axis=0) < np.median(one, axis=0)).tolist()),
     )
 
 
@@ -334,6 +336,9 @@ def verdict(rows: Sequence[Row], problem: str, of: int) -> str:
     leaky = compare(rows, problem, of, "leaky_relu")
     between = "" if leaky is None else f"{100 * leaky.area:.0f} % with leaky ReLU, "
     chance = "" if found.p_value is None else f", sign test p = {found.p_value:.2g}"
+    names = layer_names(len(next(r for r in rows if r.problem == problem).betti) - 2)
+    unless = ", ".join(names[layer] for layer in found.reverse)
+    exception = f"But tanh has fewer at these layers: {unless} (medians). " if unless else ""
     reached = [
         f"{sum(r.reached for r in mine)} of {len(mine)} {ACTIVATIONS[activation]}"
         for activation in ACTIVATIONS
@@ -344,5 +349,5 @@ def verdict(rows: Sequence[Row], problem: str, of: int) -> str:
         f"Over all layers the total is {100 * found.area:.0f} % of the input's with ReLU, "
         f"{between}{100 * found.other_area:.0f} % with tanh (medians); it is at most half from "
         f"layer {found.half:g} on with ReLU, {found.other_half:g} with tanh. "
-        f"Networks that learned the problem: {', '.join(reached)}."
+        f"{exception}Networks that learned the problem: {', '.join(reached)}."
     )

@@ -113,11 +113,13 @@ def test_only_networks_that_learned_are_compared() -> None:
     assert found is not None
     assert (found.pairs, found.lower, found.ties) == (8, 8, 0)
     assert (found.half, found.other_half) == (1, 3)
+    assert found.reverse == ()
     assert found.p_value == pytest.approx(2 / 2**8)
     words = topology_lab.verdict(rows, "d1", 0)
     assert "as the paper reports" in words
     assert "8 of 8 seeds" in words
     assert "8 of 10 tanh" in words
+    assert "But tanh" not in words
     assert topology_lab.verdict(rows, "d2", 0) == ""
 
 
@@ -128,6 +130,7 @@ def test_the_verdict_can_be_no_and_the_other_way_round() -> None:
     assert "not seen" in topology_lab.verdict(mixed, "d1", 0)
     against = [row("relu", s, slow) for s in range(10)] + [row("tanh", s, fast) for s in range(10)]
     assert "Against the paper" in topology_lab.verdict(against, "d1", 1)
+    assert "fewer at these layers: 1, 2 (medians)" in topology_lab.verdict(against, "d1", 0)
     equal = [row(a, s, slow) for s in range(10) for a in ("relu", "tanh")]
     assert "not seen" in topology_lab.verdict(equal, "d1", 0)
 

@@ -59,5 +59,9 @@ def test_topology_lab_shows_what_is_bundled_and_turns_it(open_page: OpenPage) ->
     page.wait_for_url(re.compile("problem=d2-small"))
     page.wait_for_function("document.body.innerText.includes('β 2, 2')")
     complete(page)
+    page.locator(".st-key-choice_problem").click()
+    page.get_by_role("option", name="D-I: nine disks").click()
+    page.wait_for_function("document.body.innerText.includes('β 9, 0')")  # with its own sizes
+    complete(page)
     width = "document.documentElement.scrollWidth"
     assert page.evaluate(width) <= 420

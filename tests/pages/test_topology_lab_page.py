@@ -56,18 +56,6 @@ def test_another_network_is_trained_when_asked_for(
     assert any("training points" in c.value for c in app.caption)
 
 
-def test_another_problem_starts_with_its_own_sizes(
-    repo: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    app = open_lab(repo, monkeypatch, problem="d1", depth="3")
-    assert app.select_slider(key="choice_depth").value == 3
-    app.selectbox(key="choice_problem").set_value("d2").run()
-    assert not app.exception, app.exception
-    assert app.select_slider(key="choice_depth").value == 8
-    assert app.select_slider(key="choice_width").value == 25
-    assert charts(app) == CHARTS
-
-
 def test_the_comparison_says_what_was_measured(repo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     app = open_lab(repo, monkeypatch)
     words = [m.value for m in app.markdown if "sign test p" in m.value]
