@@ -66,6 +66,24 @@ def train(
 
     The learning rate rises to ``rate`` and falls again (one-cycle schedule of Smith and Topin).
     """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # layers this small lose time when threads share them
+    try:
+        return _train(model, points, labels, epochs, seed, rate, progress, cancelled)
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _train(
+    model: nn.Sequential,
+    points: np.ndarray,
+    labels: np.ndarray,
+    epochs: int,
+    seed: int,
+    rate: float,
+    progress: Progress,
+    cancelled: IsCancelled,
+) -> Trained:
     x, y = torch.from_numpy(points), torch.from_numpy(labels)
     optimiser = torch.optim.Adam(model.parameters(), foreach=True)
     steps = epochs * -(-len(x) // BATCH)
