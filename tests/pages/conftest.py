@@ -6,9 +6,16 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 Show = Callable[..., AppTest]
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _nothing_kept_from_other_files() -> None:
+    """Analyses are kept by the run's id, and files of tests use the same ids for other runs."""
+    st.cache_resource.clear()
 
 
 @pytest.fixture
