@@ -19,7 +19,7 @@ from core.results import LANDMARKS, Settings
 # Seconds on one thread of a machine that multiplies matrices at REFERENCE_FLOPS; fitted to
 # measured layers of 64 to 16,384 features and 500 to 2,000 samples.
 REFERENCE_FLOPS = 90e9
-SECONDS_PER_SAMPLE = 2.8e-4  # jackknife and decimation of all points and of the classes
+SECONDS_PER_SAMPLE = 4.3e-4  # jackknife, curves and decimation of all points and of the classes
 SECONDS_PER_PRODUCT = 3.9e-11  # of two entries: distances and PCA
 SECONDS_OF_HOMOLOGY = {1: (400, 0.8), 2: (200, 2.0)}  # (landmarks, seconds) of one cloud
 

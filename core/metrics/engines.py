@@ -13,7 +13,7 @@ import numpy as np
 
 GIOTTO_FROM = 50
 """Landmarks from which giotto-ph was the faster one: 1.4 to 2.8 times in dimension 1 (100 to 600
-landmarks), 3.3 to 5.9 times in dimension 2 (100 to 300); gudhi was slower than both."""
+landmarks), 3.3 to 5.9 times in dimension 2 (100 to 300)."""
 
 
 @lru_cache(maxsize=1)

@@ -81,15 +81,18 @@ def nearest_in(distances: np.ndarray, k: int) -> Neighbours:
     return Neighbours(np.take_along_axis(found, order, 1), np.take_along_axis(indices, order, 1))
 
 
-def nearest(points: np.ndarray, k: int, device: str = "cpu") -> Neighbours:
+def nearest(points: np.ndarray, k: int, device: str = "auto") -> Neighbours:
     """The k nearest other points of each of (n, D) points, exact, in blocks of rows.
 
     Candidates come from products in float32 on the device; the distances of the best k + 8 are
     then measured in float64 from differences. Where the rounding of the products could have
-    hidden a nearer point, all points within that rounding are measured.
+    hidden a nearer point, all points within that rounding are measured. ``device`` "auto" is CUDA
+    where there is one, else the CPU.
     """
     import torch
 
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
     n, ambient = points.shape
     if not 1 <= k < n:
         raise ValueError(f"need 1 to {n - 1} neighbours of {n} points, got {k}")
@@ -100,7 +103,7 @@ def nearest(points: np.ndarray, k: int, device: str = "cpu") -> Neighbours:
     norms = held.square().sum(1)
     # How far rounding may move |x|^2 + |y|^2 - 2<x, y>: this share of |x|^2 + |y|^2.
     rounding = 4 * float(np.finfo(np.float32).eps) * (np.sqrt(ambient) + 8)
-    slack = (rounding * (norms + norms.max()) - norms).double().cpu().numpy()
+    slack = (rounding * (norms + norms.max()) - norms).cpu().double().numpy()
 
     distances, indices = np.empty((n, k)), np.empty((n, k), dtype=np.intp)
     step = max(1, BLOCK // (8 * n))  # small enough to stay in the cache
@@ -112,9 +115,9 @@ def nearest(points: np.ndarray, k: int, device: str = "cpu") -> Neighbours:
         values, columns = _smallest(squared, found)
         best = _measured(points, rows, columns.cpu().numpy(), k)
         reach = (best.distances[:, -1] / unit) ** 2 + slack[block]
-        unsure = reach >= values.amax(1).double().cpu().numpy()
+        unsure = reach >= values.amax(1).cpu().double().numpy()
         for i in np.flatnonzero(unsure) if found < n - 1 else ():
-            within = np.flatnonzero(squared[i].double().cpu().numpy() <= reach[i])[None]
+            within = np.flatnonzero(squared[i].cpu().double().numpy() <= reach[i])[None]
             again = _measured(points, rows[i : i + 1], within, k)
             best.distances[i], best.indices[i] = again.distances[0], again.indices[0]
         distances[block], indices[block] = best.distances, best.indices

@@ -113,7 +113,7 @@ class Phases:
 
     @property
     def rises(self) -> bool:
-        """True where the rise is more than another sample of images could bring about."""
+        """True where the rise is more than a tenth of the minimum."""
         return self.rise > SECOND_PHASE
 
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from core.errors import UserError
-from core.metrics.bottleneck import bottleneck, entropy
+from core.metrics.bottleneck import entropy
 from core.metrics.cycles import longest_cycles, ranked_edges
 from core.metrics.engines import fastest, persistence
 from core.metrics.graph_distances import graph_distances
@@ -16,15 +16,6 @@ from core.metrics.neighbours import FULL_LIMIT, distance_matrix
 from core.metrics.persistence import best_scale, betti_at, net
 from core.metrics.scopes import by_scope
 from core.results import DISTANCES, LANDMARKS, Scoped, Topology, TopologyOptions
-
-__all__ = [
-    "bottleneck",
-    "confidence_bound",
-    "farthest_points",
-    "forecast",
-    "topologies",
-    "topology",
-]
 
 DEFAULT = TopologyOptions()
 MINIMUM = 4  # distinct points below which nothing is computed
@@ -37,6 +28,10 @@ GRID_NOISE = 1 / 3  # of the spacing
 OUTLYING = 2  # a point is outlying where its 5th neighbour is so many medians away …
 TRIMMED = 0.05  # … and it is among this share of the points, the sparsest
 NEARLY_ALL = 1.5  # times the usual number of landmarks
+POWER = {1: 2.4, 2: 3.8}  # of the landmarks, measured from 100 to 400, and to 200
+SECONDS_OF_SUBSAMPLE = 2.5e-9  # of one distance in a Hausdorff distance
+SECONDS_OF_PATH = 2.5e-8  # of one edge seen from one point
+BYTES_OF_SIMPLEX = 1.0  # most columns are never stored
 TRIAL = 100  # landmarks of the trial behind a forecast
 
 
@@ -171,12 +166,6 @@ def forecast(points: int, options: TopologyOptions) -> tuple[float, int]:
     simplices = count ** (options.max_dim + 2) / 24  # columns that an engine may hold
     memory = 3 * 8 * size**2 + 8 * 3 * count**2 + int(BYTES_OF_SIMPLEX * simplices)
     return seconds, memory
-
-
-POWER = {1: 2.4, 2: 3.8}  # measured from 100 to 400, and to 200 landmarks
-SECONDS_OF_SUBSAMPLE = 2.5e-9  # of one distance in a Hausdorff distance
-SECONDS_OF_PATH = 2.5e-8  # of one edge seen from one point
-BYTES_OF_SIMPLEX = 1.0  # most columns are never stored
 
 
 def farthest_points(

@@ -65,6 +65,6 @@ def _scaled(cell: Topology | None) -> Diagrams | None:
 def _distance(one: Diagrams | None, other: Diagrams | None, dimension: int) -> float | None:
     if one is None or other is None or dimension >= min(len(one), len(other)):
         return None
-    from core.metrics.topology import bottleneck  # slow to import, and pages import this module
+    from core.metrics.bottleneck import bottleneck
 
     return bottleneck(one[dimension], other[dimension])

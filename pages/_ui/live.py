@@ -53,15 +53,19 @@ def result_of(slot: str, function: str, request: Hashable, what: str) -> Any | N
 
 def running(slot: str) -> Job | None:
     """The job of this slot, if it has not ended."""
-    held = st.session_state.get(f"_live_{slot}")
-    job = jobs.get(held[1]) if held else None
+    _, job = _held(slot)
     return job if job is not None and job.status().state not in FINISHED else None
 
 
+def _held(slot: str) -> tuple[Key | None, Job | None]:
+    """What was asked for last in this slot, and its job where the server still knows it."""
+    key, job_id = st.session_state.get(f"_live_{slot}", (None, ""))
+    return key, jobs.get(job_id)
+
+
 def _job(slot: str, key: Key) -> Job:
-    held = st.session_state.get(f"_live_{slot}")
-    job = jobs.get(held[1]) if held else None
-    if held and held[0] == key and job is not None:
+    before, job = _held(slot)
+    if before == key and job is not None:
         return job
     if job is not None:
         job.cancel()
