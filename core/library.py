@@ -17,6 +17,7 @@ from typing import Any
 from core import store
 from core.checkpoints.runs import Run, runs_below
 from core.data.corruptions import spec_of, split_spec
+from core.data.variants import split_variant
 from core.errors import UserError
 from core.request import AnalysisRequest
 from core.results import SCHEMA, Analysis
@@ -111,6 +112,8 @@ def data_key(request: AnalysisRequest) -> str | None:
     """What a cache knows the data of a request by: its digest, or the name of bundled data."""
     if request.data is None:
         return None
+    if split_variant(request.data)[1] is not None:
+        return request.data
     data, corruption = split_spec(request.data)
     if not Path(data).is_file():
         return request.data

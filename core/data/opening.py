@@ -11,22 +11,32 @@ from core.data.archives import open_folder, open_zip
 from core.data.arrays import open_npz
 from core.data.corruptions import corrupt, split_spec
 from core.data.dataset import Dataset
+from core.data.variants import split_variant, vary
 from core.errors import UserError
 
 CIFAR10_SAMPLE = Path(__file__).parent / "bundled" / "cifar10_test_sample.zip"
 CIFAR10_TRAIN_SAMPLE = CIFAR10_SAMPLE.with_name("cifar10_train_sample.zip")
+CIFAR10_SUBSET = CIFAR10_SAMPLE.with_name("cifar10_train_subset.zip")
 BUNDLED = {
     **digits.NAMES,
     "cifar10": "CIFAR-10 test sample",
     "cifar10-train": "CIFAR-10 training sample",
+    "cifar10-subset": "CIFAR-10 training subset of 5,000",
 }
-_SAMPLES = {"cifar10": CIFAR10_SAMPLE, "cifar10-train": CIFAR10_TRAIN_SAMPLE}
+_SAMPLES = {
+    "cifar10": CIFAR10_SAMPLE,
+    "cifar10-train": CIFAR10_TRAIN_SAMPLE,
+    "cifar10-subset": CIFAR10_SUBSET,
+}
 
 
 def open_dataset(spec: str | Path, name: str = "") -> Dataset:
     """A name of ``BUNDLED``, or the path of a zip file or folder of class folders, or of an
-    ``.npz`` with X and y; any of them followed by ``@`` and a corruption: ``cifar10@contrast-5``.
-    UserError if it is none of these."""
+    ``.npz`` with X and y; any of them followed by ``@`` and a corruption (``cifar10@contrast-5``)
+    or a variant (``digits-train@random_labels-50``). UserError if it is none of these."""
+    data, variant = split_variant(str(spec))
+    if variant is not None:
+        return vary(open_dataset(data, name), *variant)
     data, corruption = split_spec(str(spec))
     if corruption is not None:
         return corrupt(open_dataset(data, name), *corruption)
