@@ -48,7 +48,10 @@ class Run:
     settings: dict[str, Any] = field(default_factory=dict)
     seed: int | None = None
     versions: dict[str, str] = field(default_factory=dict)
-    history: dict[str, list[float]] = field(default_factory=dict)  # per epoch, from epoch 0
+    # columns of equal length; "epoch" has their epochs, which are 0, 1, 2, … without it
+    history: dict[str, list[float]] = field(default_factory=dict)
+    results: dict[str, float] = field(default_factory=dict)  # of the finished network
+    finished: bool = True  # False while it is still training
 
     @property
     def epochs(self) -> tuple[int, ...]:
@@ -86,6 +89,8 @@ def open_run(folder: Path) -> Run:
             seed=tree.get("seed"),
             versions=tree.get("versions", {}),
             history=tree.get("history", {}),
+            results=tree.get("results", {}),
+            finished=bool(tree.get("finished", True)),
         )
     except FileNotFoundError as error:
         raise UserError(f"{folder} holds no run.json; give the folder of a run") from error
