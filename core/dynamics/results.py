@@ -6,7 +6,9 @@ of the penultimate features, S samples shown. NaN: undefined there.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 
@@ -87,31 +89,58 @@ PER_EPOCH = (
 """Array fields whose first axis is the epoch."""
 
 
-def join(parts: list[Dynamics]) -> Dynamics:
+SETTLED = ("version", "architecture", "preprocessing", "seed")
+"""Settings in which measurements of one run must agree."""
+
+
+def joinable(parts: Sequence[Dynamics]) -> bool:
+    """Whether the parts are of one network, measured in one way on the same samples."""
+    first = parts[0]
+    return all(
+        p.layers == first.layers
+        and p.class_names == first.class_names
+        and all(p.settings.get(k) == first.settings.get(k) for k in SETTLED)
+        and np.array_equal(p.counts, first.counts)
+        and np.array_equal(p.labels, first.labels)
+        for p in parts[1:]
+    )
+
+
+def take(dynamics: Dynamics, rows: Sequence[int]) -> Dynamics:
+    """The checkpoints at these positions, in this order."""
+    at = list(rows)
+    arrays: dict[str, Any] = {k: getattr(dynamics, k)[at] for k in PER_EPOCH}
+    return replace(
+        dynamics,
+        **arrays,
+        files=tuple(dynamics.files[i] for i in at),
+        sha256=tuple(dynamics.sha256[i] for i in at),
+        collapse={k: v[at] for k, v in dynamics.collapse.items()},
+        layer_values={k: v[:, at] for k, v in dynamics.layer_values.items()},
+        seconds={k: v * len(at) / max(len(dynamics.files), 1) for k, v in dynamics.seconds.items()},
+    )
+
+
+def join(parts: Sequence[Dynamics]) -> Dynamics:
     """Several measurements of one run on one data set as one, in the order of their epochs.
 
-    ``parts`` have the same layers, classes and samples; ValueError if they do not.
+    ValueError if they are not ``joinable``.
     """
     first = parts[0]
-    if any(
-        p.layers != first.layers
-        or p.class_names != first.class_names
-        or not np.array_equal(p.labels, first.labels)
-        for p in parts
-    ):
+    if not joinable(parts):
         raise ValueError("the checkpoints of a run must be of one network, on the same data")
     order = np.argsort(np.concatenate([p.epochs for p in parts]), kind="stable")
     files = [name for p in parts for name in p.files]
     digests = [digest for p in parts for digest in p.sha256]
-    arrays = {k: np.concatenate([getattr(p, k) for p in parts])[order] for k in PER_EPOCH}
+    arrays: dict[str, Any] = {
+        k: np.concatenate([getattr(p, k) for p in parts])[order] for k in PER_EPOCH
+    }
     return replace(
         first,
         **arrays,
         files=tuple(files[i] for i in order),
         sha256=tuple(digests[i] for i in order),
-        collapse={
-            k: np.concatenate([p.collapse[k] for p in parts])[order] for k in first.collapse
-        },
+        collapse={k: np.concatenate([p.collapse[k] for p in parts])[order] for k in first.collapse},
         layer_values={
             k: np.concatenate([p.layer_values[k] for p in parts], axis=1)[:, order]
             for k in first.layer_values

@@ -1,0 +1,149 @@
+"""Finished measurements of a run: bundled beside it, or in the cache. Imports no torch.
+
+A run's own file, ``RUN/dynamics/DATA.npz``, holds all its checkpoints. Those that are not in it
+have one file each in the cache, named by a digest of checkpoint, data and settings.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from dataclasses import replace
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+
+from core import library, store
+from core.checkpoints.runs import Run, RunCheckpoint
+from core.dynamics.request import CheckpointFile, DynamicsRequest, request_of
+from core.dynamics.results import Dynamics, join, joinable, take
+from core.errors import UserError
+
+VERSION = 1
+"""Of what is measured: a higher number measures everything in the cache anew."""
+
+CHEAP = 64 << 20
+"""Bytes up to which a checkpoint is compared with the digest in its run's bundled measurement."""
+
+
+def kept(run: Run, data_id: str) -> Dynamics | None:
+    """Everything measured so far of a run on one of its data sets; None if there is nothing."""
+    return collected(request_of(run, data_id))
+
+
+def missing(run: Run, data_id: str) -> tuple[RunCheckpoint, ...]:
+    """The checkpoints whose file is there and that were not measured yet."""
+    done = kept(run, data_id)
+    files = () if done is None else done.files
+    return tuple(
+        c for c in run.checkpoints if c.file not in files and (run.folder / c.file).is_file()
+    )
+
+
+def bundled_path(run: Run, data_id: str) -> Path:
+    """Where the measurements of a whole run on that data set are stored beside it."""
+    return _bundled(run.folder, data_id)
+
+
+def _bundled(folder: Path, data_id: str) -> Path:
+    name = re.sub(r"[^A-Za-z0-9._@,+-]+", "-", data_id).strip("-.")[-60:]
+    if name != data_id:  # a path: two of them must not share a file
+        name += "-" + hashlib.sha256(data_id.encode()).hexdigest()[:8]
+    return folder / "dynamics" / f"{name}.npz"
+
+
+def cached_path(checkpoint_sha256: str, request: DynamicsRequest) -> Path:
+    """The cache file of one checkpoint on the data of the request."""
+    parts = [VERSION, checkpoint_sha256, data_key(request.data), request.seed]
+    key = hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]
+    return library.cache_folder() / "dynamics" / f"{key}.npz"
+
+
+def data_key(data: str) -> str:
+    """What the cache knows a data set by: its name, or the digest of its file; what follows the
+    ``@`` of a corruption or another variant stays."""
+    if Path(data).is_file():
+        return _sha256(Path(data))
+    base, at, variant = data.rpartition("@")
+    return _sha256(Path(base)) + at + variant if at and Path(base).is_file() else data
+
+
+def collected(request: DynamicsRequest) -> Dynamics | None:
+    """The measurements that exist for a request as one. Where they do not fit together (the network
+    was told apart differently), those of most checkpoints count, of the latest where that ties."""
+    groups: list[list[Dynamics]] = []
+    for part in found(request).values():
+        group = next((g for g in groups if joinable([g[0], part])), None)
+        if group is None:
+            groups.append([part])
+        else:
+            group.append(part)
+    if not groups:
+        return None
+    return join(max(reversed(groups), key=len))
+
+
+def found(request: DynamicsRequest) -> dict[str, Dynamics]:
+    """The measurement of every checkpoint that has one, by file name, in the request's order."""
+    folder = Path(request.folder)
+    bundled = _rows(_bundled(folder, request.data))
+    parts: dict[str, Dynamics] = {}
+    for file in request.files:
+        row = bundled.get(file.file)
+        if row is not None and _still(row, folder, file):
+            parts[file.file] = row
+        elif file.size >= 0:
+            part = _load(cached_path(_sha256(folder / file.file), request))
+            if part is not None:
+                # the same weights may lie in another run, under another name and epoch
+                parts[file.file] = _renamed(part, file)
+    return parts
+
+
+def _still(row: Dynamics, folder: Path, file: CheckpointFile) -> bool:
+    """Whether a bundled measurement is of this checkpoint. Where the file was left out to save
+    space, its name and epoch must do."""
+    if int(row.epochs[0]) != file.epoch:
+        return False
+    checked = 0 <= file.size <= CHEAP
+    return not checked or _sha256(folder / file.file) == row.sha256[0]
+
+
+def _renamed(part: Dynamics, file: CheckpointFile) -> Dynamics:
+    return replace(part, files=(file.file,), epochs=np.array([file.epoch], dtype=np.int64))
+
+
+def _rows(path: Path) -> dict[str, Dynamics]:
+    whole = _load(path)
+    if whole is None:
+        return {}
+    return {file: take(whole, [i]) for i, file in enumerate(whole.files)}
+
+
+def _load(path: Path) -> Dynamics | None:
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    try:
+        return _read(path, status.st_size, status.st_mtime_ns)
+    except UserError:  # of an older version, or cut off: measured again
+        return None
+
+
+@lru_cache(maxsize=1024)
+def _read(path: Path, size: int, changed: int) -> Dynamics:
+    return store.load(Dynamics, path)
+
+
+def _sha256(path: Path) -> str:
+    status = path.stat()
+    return _digest(path, status.st_size, status.st_mtime_ns)
+
+
+@lru_cache(maxsize=4096)
+def _digest(path: Path, size: int, changed: int) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
