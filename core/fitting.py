@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
-from core.checkpoints import Checkpoint
+from core.checkpoints import Checkpoint, open_checkpoint
 from core.data.dataset import Dataset
 from core.errors import UserError
 from core.models.building import Model, build
 from core.models.identification import identify
 from core.models.operator_models import load_constructor
+from core.progress import IsCancelled, Progress, check, never, silent
 from core.request import AnalysisRequest
 from core.results import Settings
 
@@ -60,6 +62,38 @@ def with_preprocessing(settings: Settings, model: Model) -> Model:
             )
         changes[key] = tuple(values) * (channels if len(values) == 1 else 1)
     return replace(model, preprocessing=replace(model.preprocessing, **changes))
+
+
+@dataclass(frozen=True, slots=True)
+class FitRequest:
+    """A checkpoint file that says nothing of its data; size and time tell whether it changed."""
+
+    checkpoint: str
+    size: int
+    changed: int  # nanoseconds since 1970
+
+
+def data_that_fits(
+    request: FitRequest, *, progress: Progress = silent, cancelled: IsCancelled = never
+) -> tuple[str, ...]:
+    """Ids of the bundled data sets that have the network's channels and number of classes (images
+    are resized to its input), the best one first; empty where there are none, or no registry knows
+    the network."""
+    progress(0, 1, "Looking which data fit")
+    checkpoint = open_checkpoint(Path(request.checkpoint))
+    for shape, names in _BUNDLED_OF_TEN_CLASSES.items():
+        check(cancelled)
+        found = identify(checkpoint.tensors, checkpoint.metadata, shape)
+        channels = found.input_shape[0] if found.input_shape else None
+        if found.architecture and found.classes == 10 and channels == shape[0]:
+            return names
+    return ()
+
+
+_BUNDLED_OF_TEN_CLASSES = {
+    (1, 8, 8): ("digits", "digits-train", "digits-test"),
+    (3, 32, 32): ("cifar10", "cifar10-train", "cifar10-subset"),
+}
 
 
 def fitting_data(model: Model, checkpoint: Checkpoint) -> str:

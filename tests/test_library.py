@@ -56,7 +56,7 @@ def test_a_run_comes_back_from_its_folder(tmp_path: Path) -> None:
     assert run.checkpoint(99).epoch == 5
 
 
-@pytest.mark.parametrize("text", ["", "[]", '{"title": "x"}', '{"title": 1, "checkpoints": 3}'])
+@pytest.mark.parametrize("text", ["", "[]", '{"group": "x"}', '{"title": 1, "checkpoints": 3}'])
 def test_a_broken_run_file_is_named(tmp_path: Path, text: str) -> None:
     (tmp_path / "run.json").write_text(text)
     with pytest.raises(UserError, match=r"run\.json"):

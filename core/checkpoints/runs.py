@@ -4,22 +4,30 @@
     epoch_00010.safetensors …     the checkpoints that run.json lists
     analyses/epoch_00010--digits-test.npz …  finished analyses, one per checkpoint and data set
 
+docs/run_folders.md has the keys of ``run.json``. ``core.checkpoints.scanning`` finds such folders,
+and folders of checkpoint files without a ``run.json``.
+
 Imports neither torch nor anything else that is slow.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
+import re
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 from core.errors import UserError
 
+_NAME = re.compile(r"[\w@.+\-]+")
+
 
 @dataclass(frozen=True, slots=True)
 class DataEntry:
-    """A data set that a run was analysed on: its name for ``open_dataset`` and for people."""
+    """A data set that a run was analysed on: its name (or path) for ``open_dataset`` and for
+    people. A path may be relative to the run's folder."""
 
     id: str
     title: str
@@ -58,8 +66,16 @@ class Run:
         """Epochs of the checkpoints; empty for a single network."""
         return tuple(c.epoch for c in self.checkpoints if c.epoch is not None)
 
+    @property
+    def first_data(self) -> str | None:
+        """Id of the first data set; None where the run names no data."""
+        return self.data[0].id if self.data else None
+
     def checkpoint(self, epoch: int | None) -> RunCheckpoint:
-        """The checkpoint of that epoch; the last one for None or an epoch that is not there."""
+        """The checkpoint of that epoch; the last one for None or an epoch that is not there.
+        UserError for a run that has no checkpoint yet."""
+        if not self.checkpoints:
+            raise UserError(f"{self.title} has no checkpoint yet; wait for the first one")
         return next((c for c in self.checkpoints if c.epoch == epoch), self.checkpoints[-1])
 
     def checkpoint_path(self, epoch: int | None) -> Path:
@@ -68,11 +84,14 @@ class Run:
     def analysis_path(self, epoch: int | None, data_id: str) -> Path:
         """Where the finished analysis of that checkpoint on that data set is stored."""
         stem = Path(self.checkpoint(epoch).file).stem
+        if not _NAME.fullmatch(data_id):  # a path
+            data_id = "data-" + hashlib.sha256(data_id.encode()).hexdigest()[:16]
         return self.folder / "analyses" / f"{stem}--{data_id}.npz"
 
 
 def open_run(folder: Path) -> Run:
-    """Read ``run.json``; UserError if the folder is no run."""
+    """Read ``run.json``; UserError if the folder is no run. Checkpoints are in the order of their
+    epochs; there are none where ``run.json`` lists none."""
     file = Path(folder) / "run.json"
     try:
         tree = json.loads(file.read_text(encoding="utf-8"))
@@ -81,21 +100,42 @@ def open_run(folder: Path) -> Run:
             folder=Path(folder),
             title=str(tree["title"]),
             group=str(tree.get("group", "Runs")),
-            checkpoints=tuple(RunCheckpoint(**c) for c in tree["checkpoints"]),
-            data=tuple(DataEntry(**d) for d in tree["data"]),
-            source=tree.get("source", ""),
+            checkpoints=_checkpoints(tree.get("checkpoints", [])),
+            data=tuple(_entry(d) for d in tree.get("data", [])),
+            source=str(tree.get("source", "")),
             recipe=tree.get("recipe"),
-            settings=tree.get("settings", {}),
+            settings=dict(tree.get("settings", {})),
             seed=tree.get("seed"),
-            versions=tree.get("versions", {}),
-            history=tree.get("history", {}),
-            results=tree.get("results", {}),
+            versions=dict(tree.get("versions", {})),
+            history={str(k): list(v) for k, v in dict(tree.get("history", {})).items()},
+            results=dict(tree.get("results", {})),
             finished=bool(tree.get("finished", True)),
         )
     except FileNotFoundError as error:
         raise UserError(f"{folder} holds no run.json; give the folder of a run") from error
-    except (ValueError, KeyError, TypeError) as error:
+    except OSError as error:
+        raise UserError(f"{file} cannot be read ({error.strerror}); check its rights") from error
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise UserError(f"{file} is not a run description ({error!r}); write it again") from error
+
+
+def _checkpoints(trees: list[dict[str, Any]]) -> tuple[RunCheckpoint, ...]:
+    found = [RunCheckpoint(**tree) for tree in trees]
+    for checkpoint in found:
+        path = PurePath(checkpoint.file)
+        if path.is_absolute() or ".." in path.parts:
+            raise ValueError(f"{checkpoint.file} lies outside the run's folder")
+        if checkpoint.epoch is not None and type(checkpoint.epoch) is not int:
+            raise ValueError(f"the epoch {checkpoint.epoch!r} is no whole number")
+    if any(c.epoch is None for c in found):
+        return tuple(found)
+    return tuple(sorted(found, key=lambda c: c.epoch or 0))
+
+
+def _entry(tree: str | dict[str, str]) -> DataEntry:
+    if isinstance(tree, str):
+        return DataEntry(tree, tree)
+    return DataEntry(str(tree["id"]), str(tree.get("title", tree["id"])))
 
 
 def write_run(run: Run) -> None:
@@ -105,10 +145,3 @@ def write_run(run: Run) -> None:
     temporary = run.folder / ".run.json"
     temporary.write_text(json.dumps(tree, indent=1) + "\n", encoding="utf-8")
     temporary.replace(run.folder / "run.json")
-
-
-def runs_below(root: Path) -> tuple[Run, ...]:
-    """Every run directly below ``root``, in the order of their folder names."""
-    if not root.is_dir():
-        return ()
-    return tuple(open_run(p.parent) for p in sorted(root.glob("*/run.json")))
