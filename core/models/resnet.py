@@ -7,12 +7,14 @@ parameter-free (option A) or projection (option B) shortcuts; and the ImageNet d
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
 import torch
 from torch import nn
 from torch.nn import functional
+
+from core.models import describe
 
 
 class PadShortcut(nn.Module):
@@ -130,6 +132,49 @@ class ResNet(nn.Module):
         for stage in self.stages:
             x = self.get_submodule(stage)(x)
         return self.linear(torch.flatten(self.avgpool(x), 1))
+
+
+class CifarResNet(ResNet):
+    """One basic block for every width, which describes itself in its checkpoint.
+
+    input_shape (C, H, W); shortcuts are projections where the shape changes (He et al. 2016,
+    option B).
+    """
+
+    def __init__(
+        self,
+        input_shape: Sequence[int],
+        widths: Sequence[int],
+        classes: int,
+        stem_stride: int = 1,
+    ) -> None:
+        super().__init__(
+            BasicBlock, (1,) * len(widths), widths, classes, input_shape[0], stem_stride=stem_stride
+        )
+        self.input_shape = tuple(input_shape)
+        self.widths = tuple(widths)
+        self.classes = classes
+        self.stem_stride = stem_stride
+
+    def metadata(self) -> dict[str, str]:
+        """What a checkpoint must store (as safetensors metadata) so that ``build`` restores it."""
+        return {
+            "architecture": "resnet",
+            "input_shape": describe.write(self.input_shape),
+            "widths": describe.write(self.widths),
+            "classes": str(self.classes),
+            "stem_stride": str(self.stem_stride),
+        }
+
+    @classmethod
+    def from_metadata(cls, metadata: Mapping[str, object]) -> CifarResNet:
+        """The network (freshly initialised) that ``metadata`` describes; UserError if it cannot."""
+        return cls(
+            describe.image_shape(metadata),
+            describe.integers(metadata, "widths"),
+            describe.integer(metadata, "classes"),
+            describe.integer(metadata, "stem_stride", limit=4),
+        )
 
 
 _IMAGENET: dict[int, tuple[type[BasicBlock] | type[Bottleneck], tuple[int, ...]]] = {
