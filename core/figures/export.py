@@ -61,7 +61,9 @@ def figure_csv(fig: go.Figure) -> str:
     for trace in fig.data:
         if trace.mode in ("none", "text") if hasattr(trace, "mode") else False:
             continue
-        rows = _cells(trace, fig) if trace.type == "heatmap" else _points(trace, fig)
+        if trace.type == "contour" and trace.hoverinfo == "skip":
+            continue  # a line drawn over a field that is there already
+        rows = _ROWS.get(trace.type, _points)(trace, fig)
         for row in rows:
             writer.writerow([_plain(trace.name), *(_plain(value) for value in row)])
     return buffer.getvalue()
@@ -83,6 +85,17 @@ def _cells(trace: Any, fig: go.Figure) -> Iterator[list[Any]]:
         if np.isfinite(value):
             text = None if trace.text is None else trace.text[i][j]
             yield [xs[j], ys[i], value, text, None]
+
+
+def _grid(trace: Any, fig: go.Figure) -> Iterator[list[Any]]:
+    """A point a line of a contour figure or surface, with its own coordinates."""
+    z = np.asarray(trace.z)
+    for (i, j), value in np.ndenumerate(z):
+        extra = [None if c is None else c[i][j] for c in (trace.text, trace.customdata)]
+        yield [trace.x[j], trace.y[i], value, *extra]
+
+
+_ROWS = {"heatmap": _cells, "contour": _grid, "surface": _grid}
 
 
 def _column(trace: Any, name: str, fig: go.Figure) -> list[Any]:
