@@ -24,6 +24,11 @@ page = st.navigation(
         ],
         "Compare": [
             st.Page(
+                "pages/training_dynamics.py",
+                title="Training dynamics",
+                icon=":material/movie:",
+            ),
+            st.Page(
                 "pages/distribution_shift.py",
                 title="Distribution shift",
                 icon=":material/swap_horiz:",

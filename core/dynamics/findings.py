@@ -1,0 +1,158 @@
+"""What the dynamics of a run show, in sentences made of their numbers. Needs numpy alone.
+
+Sentences are Markdown; names of layers in them are escaped.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from core.dynamics.results import Dynamics
+from core.figures.theme import number, significant
+from core.text import plain
+
+_AFTER = {"nc1": "NC1", "nc2_means": "NC2", "nc3": "NC3", "cosine_std": "the spread of the cosines"}
+_FALLS = 0.9  # of its value at the start of the terminal phase, and below: it fell
+_RISES = 1.1
+
+
+def zero_error(train: Dynamics, terminal: int | None) -> str:
+    """When the training error became zero for good, or how near it came. ``train``: dynamics on
+    the training data; ``terminal``: the epoch from ``phases.terminal_epoch``."""
+    if terminal is not None:
+        return (
+            f"**The training error is zero from epoch {terminal:,} on**: the terminal phase, "
+            f"{int(train.epochs[-1]) - terminal:,} of {int(train.epochs[-1]):,} epochs."
+        )
+    known = np.flatnonzero(np.isfinite(train.accuracy))
+    if not len(known):
+        return "The network has no classifier, so that there is no training error."
+    best = known[train.accuracy[known].argmax()]
+    return (
+        "**The training error never stays zero**, so that there is no terminal phase to mark: the "
+        f"highest training accuracy of these checkpoints is {_percent(train.accuracy[best])}, at "
+        f"epoch {int(train.epochs[best]):,}."
+    )
+
+
+def at_the_end(train: Dynamics, test: Dynamics | None) -> str:
+    """NC1, NC2 and NC3 of the last checkpoint, on the training and on the test data."""
+    said = [f"At epoch {int(train.epochs[-1]):,}, on the training data: {_metrics(train)}"]
+    if test is not None:
+        said.append(f"on the test data: {_metrics(test)}")
+    target = _last(train, "etf_target")
+    mean, std = _last(train, "cosine_mean"), _last(train, "cosine_std")
+    text = "; ".join(said) + "."
+    if target is not None and mean is not None and std is not None:
+        text += (
+            f" The cosines between its class means are {number(mean, 3)} ± {number(std, 3)}; a "
+            f"simplex ETF has {number(target, 3)} ± 0."
+        )
+    return text
+
+
+def since_zero_error(train: Dynamics, terminal: int | None) -> str | None:
+    """By how much each metric changed in the terminal phase, on the training data, whichever way it
+    went; None without two checkpoints in it."""
+    if terminal is None:
+        return None
+    rows = np.flatnonzero(train.epochs >= terminal)
+    if len(rows) < 2:
+        return None
+    falls, stays, rises = [], [], []
+    for key, name in _AFTER.items():
+        first, last = (float(train.of(key)[row]) for row in (rows[0], rows[-1]))
+        if not (np.isfinite(first) and np.isfinite(last)) or first <= 0:
+            continue
+        ratio = last / first
+        said = f"{name} ({significant(first, 2)} to {significant(last, 2)}"
+        if ratio <= _FALLS:
+            falls.append(f"{said}, ÷ {significant(1 / ratio, 2) if ratio > 0 else '∞'})")
+        elif ratio < _RISES:
+            stays.append(f"{said})")
+        else:
+            rises.append(f"{said}, × {significant(ratio, 2)})")
+    if not (falls or stays or rises):
+        return None
+    text = (
+        f"From epoch {int(train.epochs[rows[0]]):,}, the first checkpoint of the terminal phase, "
+    )
+    parts = []
+    if falls:
+        parts.append(f"{_listed(falls)} went on falling")
+    if stays:
+        parts.append(f"{_listed(stays)} stayed about the same")
+    if rises:
+        parts.append(f"{_listed(rises)} rose")
+    return text + "; ".join(parts) + "."
+
+
+def of_layers(dynamics: Dynamics, quantity: str) -> str:
+    """Where and when the structure of a layer × epoch heat map emerges."""
+    values = np.asarray(dynamics.layer_values[quantity], dtype=np.float64)
+    rows = [i for i in range(len(values)) if np.isfinite(values[i, [0, -1]]).all()]
+    if not rows:
+        return "Not measured in the first and the last checkpoint."
+    names = [plain(layer.name) for layer in dynamics.layers]
+    last = values[rows, -1]
+    low, high = rows[int(last.argmin())], rows[int(last.argmax())]
+    end = int(dynamics.epochs[-1])
+    if quantity == "nc1":
+        text = (
+            f"At epoch {end:,} lowest in **{names[low]}** ({significant(values[low, -1], 2)}), "
+            f"highest in {names[high]} ({significant(values[high, -1], 2)})."
+        )
+        return f"{text} {_half_way(dynamics, values, rows, names)}"
+    if quantity == "nonzero_fraction":
+        return (
+            f"Sparsest at epoch {end:,}: **{names[low]}** with {_percent(values[low, -1])} "
+            f"non-zeros, {_percent(values[low, 0])} at epoch {int(dynamics.epochs[0]):,}. Densest: "
+            f"{names[high]} with {_percent(values[high, -1])}."
+        )
+    return (
+        f"Lowest at epoch {end:,}: **{names[low]}** with {number(values[low, -1], 1)}, which began "
+        f"at {number(values[low, 0], 1)}. Highest: {names[high]} with "
+        f"{number(values[high, -1], 1)}."
+    )
+
+
+def _half_way(dynamics: Dynamics, values: np.ndarray, rows: list[int], names: list[str]) -> str:
+    """When the first and the last layer had come half of their way down, on the log scale."""
+    reached = {}
+    for row in rows:
+        line = values[row]
+        if not (line[-1] < 0.5 * line[0]) or line[-1] <= 0:
+            continue
+        middle = np.sqrt(line[0] * line[-1])
+        reached[row] = int(dynamics.epochs[np.flatnonzero(line <= middle)[0]])
+    if not reached:
+        return "No layer's NC1 fell to half of where it began."
+    early, late = min(reached, key=lambda r: reached[r]), max(reached, key=lambda r: reached[r])
+    if reached[early] == reached[late]:
+        return f"Half of the way down (on the log scale) was done by epoch {reached[early]:,}."
+    return (
+        f"Half of the way down (on the log scale) was done by epoch {reached[early]:,} in "
+        f"{names[early]}, by epoch {reached[late]:,} in {names[late]}."
+    )
+
+
+def _metrics(dynamics: Dynamics) -> str:
+    accuracy = float(dynamics.accuracy[-1])
+    parts = [f"accuracy {_percent(accuracy)}"] if np.isfinite(accuracy) else []
+    for key, name in (("nc1", "NC1"), ("nc2_means", "NC2"), ("nc3", "NC3")):
+        value = _last(dynamics, key)
+        parts.append(f"{name} {'n/a' if value is None else significant(value, 2)}")
+    return ", ".join(parts)
+
+
+def _last(dynamics: Dynamics, key: str) -> float | None:
+    value = float(dynamics.of(key)[-1])
+    return value if np.isfinite(value) else None
+
+
+def _percent(share: float) -> str:
+    return number(100 * float(share), 1, " %")
+
+
+def _listed(parts: list[str]) -> str:
+    return " and ".join(filter(None, [", ".join(parts[:-1]), parts[-1]]))
