@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from core.models.building import Model, build
 from core.models.identification import identify
 from core.models.operator_models import load_constructor
 from core.progress import IsCancelled, Progress, check, never, silent
-from core.request import AnalysisRequest
+from core.request import AnalysisRequest, FitRequest
 from core.results import Settings
 
 
@@ -62,15 +62,6 @@ def with_preprocessing(settings: Settings, model: Model) -> Model:
             )
         changes[key] = tuple(values) * (channels if len(values) == 1 else 1)
     return replace(model, preprocessing=replace(model.preprocessing, **changes))
-
-
-@dataclass(frozen=True, slots=True)
-class FitRequest:
-    """A checkpoint file that says nothing of its data; size and time tell whether it changed."""
-
-    checkpoint: str
-    size: int
-    changed: int  # nanoseconds since 1970
 
 
 def data_that_fits(

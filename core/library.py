@@ -23,7 +23,7 @@ from core.data.corruptions import spec_of, split_spec
 from core.data.opening import BUNDLED
 from core.data.variants import split_variant
 from core.errors import UserError
-from core.request import AnalysisRequest
+from core.request import AnalysisRequest, FitRequest
 from core.results import SCHEMA, Analysis, Settings
 
 BUNDLED_RUNS = Path(__file__).resolve().parent.parent / "checkpoints"
@@ -117,6 +117,18 @@ def _label(run: Run) -> str:
     if run.folder.parent == BUNDLED_RUNS and run.group not in ("Published", "Trained here"):
         return f"{run.group}: {run.title}"
     return run.title
+
+
+def fit_request(run: Run) -> FitRequest | None:
+    """What to ask of ``core.fitting:data_that_fits`` for a run that names no data: of its first
+    checkpoint, which stays while the run grows. None where there is no file."""
+    if not run.checkpoints:
+        return None
+    path = run.folder / run.checkpoints[0].file
+    if not path.is_file():
+        return None
+    status = path.stat()
+    return FitRequest(str(path), status.st_size, status.st_mtime_ns)
 
 
 def is_explorable(run: Run) -> bool:

@@ -17,3 +17,12 @@ class AnalysisRequest:
     data_name: str = ""
     model: str | None = None  # "FILE.py:FUNCTION", only ever given by the person who starts the app
     settings: Settings = field(default_factory=Settings)
+
+
+@dataclass(frozen=True, slots=True)
+class FitRequest:
+    """A checkpoint file that says nothing of its data; size and time tell whether it changed."""
+
+    checkpoint: str  # path of the file on this machine
+    size: int
+    changed: int  # nanoseconds since 1970

@@ -214,7 +214,7 @@ def epochs(view: View) -> None:
 
 def networks(view: View) -> None:
     """Up to five networks, by relative depth, and whether larger is sparser."""
-    titles = {run.id: run.title for run in library.runs()} | own_analyses()
+    titles = library.titles() | own_analyses()
     titles.setdefault(view.run, view.title)
     large = frame.style("large")
     chosen = choose_networks(titles, view)
@@ -279,7 +279,7 @@ def default_networks(view: View, ids: list[str]) -> list[str]:
 
     def data_of(run_id: str) -> str | None:
         run = library.find(run_id)
-        return run.data[0].id if run is not None else None
+        return run.first_data if run is not None else None
 
     others = [i for i in ids if i != view.run and data_of(i) == view.data]
     return [view.run, *others][:MAX_NETWORKS]

@@ -32,10 +32,10 @@ def known() -> dict[str, View]:
     """The last checkpoint of every run, and this session's own analyses, by id."""
     own = own_analyses()
     found = {}
-    for run_id in [*(run.id for run in library.runs()), *own]:
+    for run_id in [*library.titles(), *own]:
         run = library.find(run_id)
         epoch = run.epochs[-1] if run is not None and run.epochs else None
-        data = run.data[0].id if run is not None else None
+        data = run.first_data if run is not None else None
         try:
             analysis = analysis_of(run_id, epoch, data)
         except UserError:

@@ -11,6 +11,7 @@ from core.figures.theme import Size, Style
 from core.text import plain
 from pages._ui import choices, theme_watch
 from pages._ui.view import View
+from pages._ui.wanted import Wanted, make
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 BadgeColor = Literal["green", "orange", "gray"]
@@ -77,6 +78,10 @@ def view(file: str) -> View:
     chosen = st.session_state["view"]
     if isinstance(chosen, View):
         return chosen
+    if isinstance(chosen, Wanted):
+        title(chosen.title, line=chosen.line)
+        make(chosen)
+        stop()
     title("Nothing to show here")
     empty(str(chosen), "Open your own checkpoint", "pages/open_your_own.py")
     stop()

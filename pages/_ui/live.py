@@ -51,6 +51,11 @@ def result_of(slot: str, function: str, request: Hashable, what: str) -> Any | N
     return None
 
 
+def forget(function: str, request: Hashable) -> None:
+    """Drop a result: what it stands for is gone, and the next ``result_of`` makes it again."""
+    _results().pop((function, request), None)
+
+
 def running(slot: str) -> Job | None:
     """The job of this slot, if it has not ended."""
     _, job = _held(slot)

@@ -3,30 +3,68 @@
 from __future__ import annotations
 
 from functools import partial
+from pathlib import Path
 
 import streamlit as st
 
-from core import library
+from core import library, store
 from core.errors import UserError
+from core.library import NotAnalysed
 from core.request import AnalysisRequest
 from core.results import Analysis, LayerAnalysis
+from core.text import plain
 from pages._ui.choices import choose, drop, keep
 from pages._ui.view import View
+from pages._ui.wanted import Wanted, analysis_wanted, data_of_run, fit_wanted
+
+FOLLOW_SECONDS = 3.0
+
+
+def analysis_of(run: str, epoch: int | None, data: str | None) -> Analysis:
+    """The finished analysis; one copy for all readers, never changed. UserError without one."""
+    path = library.analysis_file(run, epoch, data)
+    return _read(str(path), path.stat().st_mtime_ns)
 
 
 @st.cache_resource(max_entries=32, show_spinner=False)
-def analysis_of(run: str, epoch: int | None, data: str | None) -> Analysis:
-    """The finished analysis; one copy for all readers, never changed."""
-    return library.load(run, epoch, data)
+def _read(path: str, changed: int) -> Analysis:
+    return store.load(Analysis, Path(path))
 
 
 def show() -> None:
-    """Draw the choices; ``st.session_state["view"]`` is then a View, or says why there is none."""
-    titles = {run.id: run.title for run in library.runs()} | own_analyses() | _linked()
+    """Draw the choices; ``st.session_state["view"]`` is then a View, what has to be made before
+    there is one (Wanted), or a sentence that says why there is none."""
+    listed = library.titles()
+    titles = listed | own_analyses() | _linked()
     if not titles:
         st.session_state["view"] = "There is no run on this server yet. Bring a checkpoint."
         return
     st.session_state["view"] = _choose(titles)
+    _say_problems()
+    _follow(tuple(listed), _growth())
+
+
+@st.fragment(run_every=FOLLOW_SECONDS)
+def _follow(listed: tuple[str, ...], growth: tuple[str, int]) -> None:
+    """Draw the page again when a run comes or goes, or the chosen one has a new checkpoint."""
+    if (tuple(library.titles()), _growth()) != (listed, growth):
+        st.rerun()
+
+
+def _growth() -> tuple[str, int]:
+    """The chosen run and how many checkpoints it has."""
+    run = library.find(str(st.session_state.get("choice_run", "")))
+    return (run.id, len(run.checkpoints)) if run is not None else ("", 0)
+
+
+def _say_problems() -> None:
+    """One line for run folders that are left out; the sentences are behind it."""
+    problems = library.problems()
+    if problems:
+        count = "1 folder is" if len(problems) == 1 else f"{len(problems)} folders are"
+        with st.popover(f"{count} left out", type="tertiary", icon=":material/folder_off:"):
+            for problem in problems:
+                st.caption(plain(problem))
 
 
 def own_analyses() -> dict[str, str]:
@@ -77,26 +115,33 @@ def _linked() -> dict[str, str]:
     return seen
 
 
-def _choose(titles: dict[str, str]) -> View | str:
+def _choose(titles: dict[str, str]) -> View | Wanted | str:
     ids = list(titles)
     select = partial(st.selectbox, "Run", format_func=titles.__getitem__)
     run_id = choose("run", ids, ids[0], select)
     run = library.find(run_id)
     epoch = data = None
+    names: dict[str, str] = {}
     if run is not None and len(run.epochs) > 1:
         epoch = choose("epoch", run.epochs, run.epochs[-1], partial(st.select_slider, "Epoch"))
     else:
         drop("epoch")
-    if run is not None and len(run.data) > 1:
-        names = {entry.id: entry.title for entry in run.data}
-        pick = partial(st.selectbox, "Data", format_func=names.__getitem__)
-        data = choose("data", list(names), run.data[0].id, pick)
-    elif run is not None and run.data:
-        data = keep("data", run.data[0].id, run.data[0].id)
-    else:
+    if run is not None:
+        entries = data_of_run(run)
+        if entries is None:
+            return fit_wanted(run)
+        names = {entry.id: entry.title for entry in entries}
+        if len(names) > 1:
+            pick = partial(st.selectbox, "Data", format_func=names.__getitem__)
+            data = choose("data", list(names), entries[0].id, pick)
+        elif names:
+            data = keep("data", entries[0].id, entries[0].id)
+    if data is None:
         drop("data")
     try:
         analysis = analysis_of(run_id, epoch, data)
+    except NotAnalysed as wanted:
+        return analysis_wanted(run, epoch, names.get(data, ""), wanted.request)
     except UserError as error:
         return str(error)
     return View(titles[run_id], epoch, analysis, _choose_layer(analysis), run_id, data)

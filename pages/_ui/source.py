@@ -28,10 +28,11 @@ def request_behind(view: View) -> AnalysisRequest | None:
         return None
     run = library.find(view.run)
     request = request_of(view.run)
-    if run is not None:
+    data_id = None if run is None else view.data or run.first_data
+    if run is not None and data_id is not None:
         request = AnalysisRequest(
             checkpoint=str(run.checkpoint_path(view.epoch)),
-            data=view.data or run.data[0].id,
+            data=library.data_of(run, data_id),
             checkpoint_name=analysis.checkpoint.name,
         )
     if request is None or not _there(request):
