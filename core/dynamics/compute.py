@@ -56,7 +56,7 @@ def _measure(request: DynamicsRequest, progress: Progress, cancelled: IsCancelle
     progress(0, STEPS, "Opening the checkpoints")
     files = _Files(request)
     measurer = _measurer(request, files, dataset, cancelled)
-    parts = {f: p for f, p in found(request).items() if _fits(p, measurer)}
+    parts = {name: part for name, part in found(request).items() if measurer.fits(part)}
     todo = [f for f in request.files if f.file not in parts and f.size >= 0]
     for i, file in enumerate(todo):
         check(cancelled)
@@ -75,15 +75,10 @@ def _measure(request: DynamicsRequest, progress: Progress, cancelled: IsCancelle
         store.save(cached_path(checkpoint.sha256, request), part)
         parts[file.file] = part
     progress(len(todo) * STEPS, len(todo) * STEPS, "Finished")
+    if not parts:
+        raise UserError(f"{request.run}: {next(iter(files.warnings.values()))}")
     whole = join(list(parts.values()))
     return replace(whole, warnings=(*whole.warnings, *files.warnings.values()))
-
-
-def _fits(part: Dynamics, measurer: Measurer) -> bool:
-    return part.layers == measurer.layers and all(
-        part.settings.get(k) == measurer.settings[k]
-        for k in ("version", "architecture", "preprocessing", "seed")
-    )
 
 
 class _Files:

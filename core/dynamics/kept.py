@@ -48,7 +48,7 @@ def bundled_path(run: Run, data_id: str) -> Path:
 
 
 def _bundled(folder: Path, data_id: str) -> Path:
-    name = re.sub(r"[^A-Za-z0-9._@,+-]+", "-", data_id).strip("-.")[-60:]
+    name = re.sub(r"[^A-Za-z0-9._@,+-]+", "-", data_id).strip("-.")[-60:] or "data"
     if name != data_id:  # a path: two of them must not share a file
         name += "-" + hashlib.sha256(data_id.encode()).hexdigest()[:8]
     return folder / "dynamics" / f"{name}.npz"
@@ -80,46 +80,38 @@ def collected(request: DynamicsRequest) -> Dynamics | None:
             groups.append([part])
         else:
             group.append(part)
-    if not groups:
-        return None
-    return join(max(reversed(groups), key=len))
+    return join(max(reversed(groups), key=len)) if groups else None
 
 
 def found(request: DynamicsRequest) -> dict[str, Dynamics]:
     """The measurement of every checkpoint that has one, by file name, in the request's order."""
     folder = Path(request.folder)
-    bundled = _rows(_bundled(folder, request.data))
+    bundled = _load(_bundled(folder, request.data))
+    rows = {} if bundled is None else {name: i for i, name in enumerate(bundled.files)}
     parts: dict[str, Dynamics] = {}
     for file in request.files:
-        row = bundled.get(file.file)
-        if row is not None and _still(row, folder, file):
-            parts[file.file] = row
-        elif file.size >= 0:
-            part = _load(cached_path(_sha256(folder / file.file), request))
-            if part is not None:
-                # the same weights may lie in another run, under another name and epoch
-                parts[file.file] = _renamed(part, file)
+        digest = _digest_of(folder, file)
+        if bundled is not None and file.file in rows:
+            i = rows[file.file]
+            # where the file was left out to save space, its name and epoch must do
+            same = digest is None or file.size > CHEAP or digest == bundled.sha256[i]
+            if same and int(bundled.epochs[i]) == file.epoch:
+                parts[file.file] = take(bundled, [i])
+                continue
+        part = None if digest is None else _load(cached_path(digest, request))
+        if part is not None:
+            # the same weights may lie in another run, under another name and epoch
+            epochs = np.array([file.epoch], dtype=np.int64)
+            parts[file.file] = replace(part, files=(file.file,), epochs=epochs)
     return parts
 
 
-def _still(row: Dynamics, folder: Path, file: CheckpointFile) -> bool:
-    """Whether a bundled measurement is of this checkpoint. Where the file was left out to save
-    space, its name and epoch must do."""
-    if int(row.epochs[0]) != file.epoch:
-        return False
-    checked = 0 <= file.size <= CHEAP
-    return not checked or _sha256(folder / file.file) == row.sha256[0]
-
-
-def _renamed(part: Dynamics, file: CheckpointFile) -> Dynamics:
-    return replace(part, files=(file.file,), epochs=np.array([file.epoch], dtype=np.int64))
-
-
-def _rows(path: Path) -> dict[str, Dynamics]:
-    whole = _load(path)
-    if whole is None:
-        return {}
-    return {file: take(whole, [i]) for i, file in enumerate(whole.files)}
+def _digest_of(folder: Path, file: CheckpointFile) -> str | None:
+    """None where there is no such file, any more or yet."""
+    try:
+        return _sha256(folder / file.file) if file.size >= 0 else None
+    except OSError:
+        return None
 
 
 def _load(path: Path) -> Dynamics | None:

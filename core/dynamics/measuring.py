@@ -19,7 +19,7 @@ from core.checkpoints import Checkpoint
 from core.data.dataset import Dataset
 from core.data.loading import load_batch
 from core.dynamics.kept import VERSION
-from core.dynamics.results import LAYER_VALUES, Dynamics, LayerRow
+from core.dynamics.results import LAYER_VALUES, SETTLED, Dynamics, LayerRow
 from core.errors import UserError
 from core.features import devices, passes
 from core.features.hooks import TappedModel, module_lock
@@ -93,6 +93,7 @@ class Measurer:
         order = np.argsort(dataset.labels, kind="stable")  # class by class
         labels = dataset.labels[order].astype(np.int64)
         self._order, self._labels = order, labels
+        self._counts = np.bincount(labels, minlength=dataset.classes)
         row_of = np.empty(len(order), dtype=np.int64)
         row_of[order] = np.arange(len(order))
         self._shown = np.sort(row_of[dataset.stratified(SHOWN, seed)])
@@ -130,6 +131,16 @@ class Measurer:
         return tuple(
             LayerRow(t.name, t.kind, r.dim, t.depth)
             for t, r in zip(self._taps, self._readers, strict=True)
+        )
+
+    def fits(self, part: Dynamics) -> bool:
+        """Whether an earlier measurement is of this network, on these samples, made in this way."""
+        return (
+            part.layers == self.layers
+            and part.class_names == self._dataset.class_names
+            and all(part.settings.get(k) == self.settings[k] for k in SETTLED)
+            and np.array_equal(part.counts, self._counts)
+            and np.array_equal(part.labels, self._labels[self._shown])
         )
 
     def measure(
@@ -214,7 +225,7 @@ class Measurer:
             data=self._data_id,
             data_name=dataset.name,
             class_names=dataset.class_names,
-            counts=np.bincount(self._labels, minlength=dataset.classes),
+            counts=self._counts,
             epochs=np.array([epoch], dtype=np.int64),
             files=(file,),
             sha256=(checkpoint.sha256,),
