@@ -38,6 +38,11 @@ page = st.navigation(
         "Learn": [
             st.Page("pages/manifold_lab.py", title="Manifold lab", icon=":material/all_inclusive:"),
             st.Page("pages/topology_lab.py", title="Topology lab", icon=":material/join_inner:"),
+            st.Page(
+                "pages/classifier_economy.py",
+                title="Classifier economy",
+                icon=":material/savings:",
+            ),
         ],
         "Yours": [
             st.Page("pages/open_your_own.py", title="Open your own", icon=":material/upload:"),
