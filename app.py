@@ -34,6 +34,7 @@ page = st.navigation(
                 icon=":material/swap_horiz:",
             ),
             st.Page("pages/transfer.py", title="Transfer", icon=":material/moving:"),
+            st.Page("pages/loss_landscape.py", title="Loss landscape", icon=":material/terrain:"),
         ],
         "Learn": [
             st.Page("pages/manifold_lab.py", title="Manifold lab", icon=":material/all_inclusive:"),

@@ -57,6 +57,12 @@ class LandscapeRequest:
         # a checkpoint of a path is evaluated itself and where it falls on the plane
         return self.resolution**2 + 2 * len(self.path)
 
+    def for_trial(self) -> LandscapeRequest:
+        """The same network, images and statistics without a grid: what a forecast depends on."""
+        return LandscapeRequest(
+            self.network, images=self.images, seed=self.seed, statistics=self.statistics
+        )
+
 
 def validate(request: LandscapeRequest) -> None:
     """UserError where the request asks for something that is not there."""
@@ -86,7 +92,12 @@ def validate(request: LandscapeRequest) -> None:
 def kept(request: LandscapeRequest) -> Landscape | None:
     """The finished landscape of this request, or None. UserError where its files are gone."""
     file = kept_at(request)
-    return store.load(Landscape, file) if file.is_file() else None
+    return read(file) if file.is_file() else None
+
+
+def read(file: str | FilePath) -> Landscape:
+    """A finished landscape from its file."""
+    return store.load(Landscape, FilePath(file))
 
 
 def kept_at(request: LandscapeRequest) -> FilePath:
