@@ -387,10 +387,13 @@ class _Reader:
         self._placed, self._labels, self._classes = placed, labels, classes
         self._cloud, self._seed = cloud, seed
         self.kept = torch.empty(len(labels), self.dim, device=placed.device)  # (N, d)
+        self._done = False  # the network's input is the same for every checkpoint
         self.reset()
 
     def reset(self) -> None:
         """Forget the last checkpoint."""
+        if self._done:
+            return
         self.moments: ClassMoments | None = None
         self.nearest = np.full(len(self._labels), -1)  # (N,) class
         self.values = dict.fromkeys(LAYER_VALUES, float("nan"))
@@ -403,6 +406,8 @@ class _Reader:
 
     def look(self, rows: slice, x: Tensor) -> None:
         """One batch of the pass."""
+        if self._done:
+            return
         self.kept[rows] = pooled(x, self.tap.class_token)
         if self._zeros is not None:
             self._zeros.look(rows, x)
@@ -413,6 +418,9 @@ class _Reader:
 
     def measure(self) -> None:
         """Fill ``values``, ``moments`` and ``nearest`` from what was read."""
+        if self._done:
+            return
+        self._done = self.tap.kind == "Input"
         values = self.values
         if self._zeros is not None:
             values["nonzero_fraction"], values["dead_fraction"] = self._zeros.shares()

@@ -9,11 +9,12 @@ from __future__ import annotations
 from functools import lru_cache
 
 import numpy as np
+import torch
 
 from core.metrics import intervals
 from core.metrics.dimension_curves import EQUAL
 from core.metrics.intrinsic_dimension import DISCARD, MINIMUM, twonn
-from core.metrics.neighbours import Neighbours, distance_matrix, distinct, nearest_in
+from core.metrics.neighbours import Neighbours, distance_matrix, distinct
 from core.results import Estimate
 
 _LIST = 10  # neighbours of a point: that 9 of them are left out happens once in 25 layers
@@ -33,7 +34,7 @@ def twonn_estimate(points: np.ndarray, seed: int = 0, subsets: int = SUBSETS) ->
     if len(kept) < MINIMUM:
         return Estimate(None, reason=f"needs {MINIMUM} or more distinct points, got {len(kept)}")
     distances = distance_matrix(points[kept])
-    near = nearest_in(distances, min(_LIST, len(kept) - 1))
+    near = _nearest(distances, min(_LIST, len(kept) - 1))
     with np.errstate(divide="ignore", invalid="ignore"):
         value = twonn(near.distances[:, 1] / near.distances[:, 0])
     if value is None:
@@ -45,6 +46,14 @@ def twonn_estimate(points: np.ndarray, seed: int = 0, subsets: int = SUBSETS) ->
         intervals.jackknife(value, replicates, len(kept)) if len(replicates) else (None,) * 2
     )
     return Estimate(value, low, high)
+
+
+def _nearest(distances: np.ndarray, k: int) -> Neighbours:
+    """As ``nearest_in``; for so few neighbours torch is twice as fast as numpy."""
+    np.fill_diagonal(distances, -1.0)  # every point is its own nearest, and left out
+    found = torch.from_numpy(distances).topk(k + 1, dim=1, largest=False)
+    np.fill_diagonal(distances, 0.0)
+    return Neighbours(found.values[:, 1:].numpy(), found.indices[:, 1:].numpy())
 
 
 @lru_cache(maxsize=32)
