@@ -28,6 +28,7 @@ page = st.navigation(
                 title="Training dynamics",
                 icon=":material/movie:",
             ),
+            st.Page("pages/compare_runs.py", title="Compare runs", icon=":material/compare:"),
             st.Page(
                 "pages/distribution_shift.py",
                 title="Distribution shift",
@@ -47,6 +48,7 @@ page = st.navigation(
         ],
         "Yours": [
             st.Page("pages/open_your_own.py", title="Open your own", icon=":material/upload:"),
+            st.Page("pages/train.py", title="Train", icon=":material/model_training:"),
         ],
     },
     expanded=True,
