@@ -1,7 +1,7 @@
 """Loss landscape: the loss around a network, between two, and along the path of a run."""
 
 from functools import partial
-from typing import Any
+from typing import Any, NoReturn
 
 import pandas as pd
 import streamlit as st
@@ -27,6 +27,7 @@ from pages._ui.landscape import (
     start_of,
 )
 from pages._ui.source import MISSING
+from pages._ui.view import View
 
 SOURCE = "Li, Xu, Taylor, Studer and Goldstein, NeurIPS 2018"
 NORMALISED = r"d_{ij}\leftarrow\frac{d_{ij}}{\lVert d_{ij}\rVert}\lVert\theta_{ij}\rVert"
@@ -117,7 +118,8 @@ def drawn_lines(shown: list[Shown], kind: str, log: bool, ends: tuple[str, str])
             "The straight line from one checkpoint to another, and a quarter of it beyond both. A "
             "rise between them says that they lie in different valleys **along this line**: a "
             "curved path between them may be flat, and the units of a layer can be permuted "
-            "without changing what a network computes.",
+            "without changing what a network computes. Where weight decay has made a network "
+            "small, the line soon passes the origin beyond its end.",
             r"L\big((1-t)\,\theta_0+t\,\theta_1\big)",
             "Goodfellow, Vinyals and Saxe 2015; Frankle et al. 2020; Garipov et al. 2018 and "
             "Jordan et al. 2023 (statistics measured again)",
@@ -178,6 +180,8 @@ def drawn_planes(shown: list[Shown], kind: str, log: bool, level: float) -> None
                 Reading(how, formula, SOURCE),
                 alt=f"Contours of the loss around {one.name}.",
             )
+            if len(shown) > 1:
+                st.caption(plain(one.name))
         with columns[i if len(shown) > 1 else 1]:
             figure_card(
                 f"landscape_surface_{i}",
@@ -228,35 +232,41 @@ def measured(shown: list[Shown], level: float) -> None:
             names = (one.name, other.name)
             text = compared(one.landscape, other.landscape, names, level)
             st.markdown(f"**{plain(text)}**" if text else "")
-        st.dataframe(
-            pd.DataFrame([row(one, level) for one in shown]),
-            hide_index=True,
-            height="content",
-        )
+        st.table(table(shown, level), border="horizontal", hide_index=True)
         for note in dict.fromkeys(w for one in shown for w in one.landscape.warnings):
             st.caption(plain(note[:1].upper() + note[1:] + "."))
 
 
-def row(one: Shown, level: float) -> dict[str, str]:
-    """One network in the table; what is not defined says so."""
+def table(shown: list[Shown], level: float) -> pd.DataFrame:
+    """A line a quantity, a column a network; what is not defined says so."""
+    columns = [cells(one, level) for one in shown]
+    names = [plain(one.name) for one in shown] if len(shown) > 1 else ["value"]
+    rows = [
+        {"": key} | {name: column[key] for name, column in zip(names, columns, strict=True)}
+        for key in columns[0]
+    ]
+    return pd.DataFrame(rows)
+
+
+def cells(one: Shown, level: float) -> dict[str, str]:
+    """The numbers of one network."""
     la = one.landscape
-    cells = {
-        "network": one.name,
-        "loss": significant(la.centre_loss),
+    found = {
+        "loss of the network": significant(la.centre_loss),
         "accuracy": f"{100 * la.centre_accuracy:.1f} %",
         "largest loss shown": text_of(highest(la)),
     }
     if la.kind == "between":
-        return cells | {"barrier": text_of(barrier(la))}
+        return found | {"barrier": text_of(barrier(la))}
     if la.kind == "path" and la.path is not None:
-        held = 100 * float(la.path.shares[:2].sum())
-        return cells | {
+        return found | {
             "checkpoints": str(len(la.path.epochs)),
-            "in two directions": f"{held:.1f} %",
+            "variance in two directions": f"{100 * float(la.path.shares[:2].sum()):.1f} %",
             "largest distance to the plane": significant(float(la.path.distance.max())),
         }
     share = share_below(la, level).value
-    return cells | {f"share below {level:.3g}": "" if share is None else f"{100 * share:.1f} %"}
+    below = "" if share is None else f"{100 * share:.1f} %"
+    return found | {f"share below {level:.3g}": below}
 
 
 def text_of(estimate: Any) -> str:
@@ -279,6 +289,22 @@ def provenance(shown: list[Shown]) -> None:
                 f"move; {la.loss.size:,} points in {la.seconds:.1f} s on {la.device}."
             )
         )
+
+
+def path_card(shown: list[Shown]) -> None:
+    style = frame.style()
+    figure_card(
+        "landscape_path",
+        "Beside the plane",
+        figures.path_losses(shown, style),
+        style,
+        Reading(
+            "The loss of every checkpoint itself, and of the point of the plane nearest to it. "
+            "The picture of the plane tells of the run as far as these two lines agree.",
+            r"L(\theta_e)\ \text{and}\ L(\theta_E+a_e v_1+b_e v_2)",
+        ),
+        alt="Loss of every checkpoint and of its projection onto the plane, by epoch.",
+    )
 
 
 def honesty() -> None:
@@ -306,13 +332,22 @@ HONEST = (
 )
 
 
+def nothing() -> NoReturn:
+    """Why there is no network to draw, and one way on."""
+    frame.title("Loss landscape")
+    view = st.session_state["view"]
+    if isinstance(view, View):
+        frame.needs_layers(view)
+        frame.needs(not view.of_features, "A feature file has no weights to move.")
+    text = view if isinstance(view, str) else MISSING
+    frame.empty(text, "Open your own checkpoint", "pages/open_your_own.py")
+    frame.stop()
+
+
 frame.guard(__file__)
 network = chosen()
 if network is None:
-    frame.view(__file__)  # says why there is none, where there is none
-    frame.title("Loss landscape")
-    frame.empty(MISSING, "Open your own checkpoint", "pages/open_your_own.py")
-    frame.stop()
+    nothing()
 frame.title("Loss landscape", ((network.name, "gray"),))
 with st.container(horizontal=True, vertical_alignment="bottom", key="landscape_choices"):
     kinds = [k for k in KINDS if k != "path" or len(network.path) > 2]
@@ -321,17 +356,15 @@ with st.container(horizontal=True, vertical_alignment="bottom", key="landscape_c
     second = choose_second(network)
 with st.container(horizontal=True, vertical_alignment="bottom", key="landscape_scales"):
     log = choose("height", list(SCALES), "log", one_of("Loss axis", SCALES)) == "log"
-    level = choose(
-        "level",
-        LEVELS,
-        0.1,
-        partial(
+    level = 0.1
+    if kind != "between":
+        draw = partial(
             st.select_slider,
             "Level",
             format_func=lambda v: "chance" if v == CHANCE else f"{v:g}",
             width=240,
-        ),
-    )
+        )
+        level = choose("level", LEVELS, 0.1, draw)
 asked = how_fine(network, kind)
 networks = [network] if second is None else [network, second]
 if kind == "path":
@@ -355,6 +388,8 @@ if shown:
     left, right = st.columns(2)
     with left:
         measured(shown, at)
+        if kind == "path":
+            path_card(shown)
         provenance(shown)
     with right:
         if kind == "path":

@@ -139,9 +139,8 @@ def lines(
     )
     if labelled:
         fig.update_layout(margin_b=44 if style.size == "presentation" else 30)
-    classes = shown[0].landscape.classes
     if quantity == "loss":
-        _chance(fig, classes, scale, style)
+        _chance(fig, [s.landscape for s in shown], scale, style)
     if between:
         reference_x(fig, 0.0, escape(ends[0]), style)
         reference_x(fig, 1.0, escape(ends[1]), style)
@@ -198,12 +197,18 @@ def _vertical(shown: Sequence[Shown], quantity: Quantity, scale: Scale) -> dict[
     return title | log_axis(np.array([scale.low, scale.high]))
 
 
-def _chance(fig: go.Figure, classes: int, scale: Scale, style: Style) -> None:
-    """The loss of guessing, where the figure reaches up to it."""
+def _chance(fig: go.Figure, landscapes: Sequence[Landscape], scale: Scale, style: Style) -> None:
+    """The loss of guessing, where the figure reaches up to it; named at the emptier end."""
+    classes = landscapes[0].classes
     level = chance(classes)
     if not scale.low < level < scale.high:
         return
-    reference_y(fig, level, f"ln {classes} = {number(level, 2)}, chance", style, "left")
+    height = float(scale.height(np.array([level]))[0])
+    away = np.abs(np.concatenate([scale.height(la.loss) for la in landscapes]) - height)
+    third = away.shape[1] // 3
+    left, right = np.nanmin(away[:, :third]), np.nanmin(away[:, -third:])
+    side: Literal["left", "right"] = "left" if not left < right else "right"
+    reference_y(fig, level, f"ln {classes} = {number(level, 2)}, chance", style, side)
     if scale.log:  # Plotly places annotations of a log axis by their exponents
         fig.layout.annotations[-1].y = math.log10(level)
 
@@ -399,8 +404,11 @@ def surface(shown: Shown, style: Style, scale: Scale | None = None) -> go.Figure
             "aspectmode": "manual",
             "aspectratio": {"x": 1.0, "y": 1.0, "z": 0.7},
             "camera": {
-                "eye": {"x": 1.25, "y": -1.45, "z": 0.95},
-                "center": {"x": 0, "y": 0, "z": -0.08},
+                # the lower side of a path's plane is where the path is
+                "eye": {"x": 1.1, "y": -1.25, "z": 0.85}
+                if path is None
+                else {"x": -0.75, "y": -1.35, "z": 1.15},
+                "center": {"x": 0, "y": 0, "z": -0.1},
             },
             "xaxis": axis | {"title": {"text": names[0], "font": label}},
             "yaxis": axis | {"title": {"text": names[1], "font": label}},
@@ -518,6 +526,53 @@ def variance(shown: Sequence[Shown], style: Style) -> go.Figure:
     if len(shown) > 1:
         fig.update_layout(margin_b=44 if style.size == "presentation" else 30)
     return fig
+
+
+def path_losses(shown: Sequence[Shown], style: Style) -> go.Figure:
+    """The loss of every checkpoint, and of the point of the plane nearest to it, by epoch."""
+    traces: list[dict[str, Any]] = []
+    everything = []
+    for i, one in enumerate(shown):
+        path = one.landscape.path
+        if path is None:
+            continue
+        x = 1.0 + path.epochs
+        titles = [f"epoch {epoch}" for epoch in path.epochs.tolist()]
+        name = f"{escape(one.name)}, " if len(shown) > 1 else ""
+        for label, values, dash in (
+            ("checkpoint", path.loss, "solid"),
+            ("in the plane", path.plane_loss, "dash"),
+        ):
+            values = np.where(np.isfinite(values), np.maximum(values, FLOOR), np.nan)
+            everything.append(values)
+            line = Line(
+                name + label,
+                [float(v) if np.isfinite(v) else None for v in values],
+                hover=[f"{label}: loss {significant(float(v))}" for v in values],
+                color=style.palette.runs[i % 5],
+                dash=dash,
+                symbols="circle" if dash == "solid" else "circle-open",
+            )
+            traces += line_traces(line, x, titles, style)
+    if not traces:
+        return message("There is no path here.", style)
+    last = max(int(trace["x"][-1]) for trace in traces)
+    ticks = [e for e in (0, 1, 3, 10, 30, 100, 300, 1000, 3000) if e < last]
+    return figure(
+        style,
+        traces,
+        height=_height(style),
+        xaxis={
+            "type": "log",
+            "title": {"text": "epoch"},
+            "tickmode": "array",
+            "tickvals": [1 + e for e in ticks],
+            "ticktext": [f"{e:,}" for e in ticks],
+        },
+        yaxis={"title": {"text": "loss (nats)"}, **log_axis(np.concatenate(everything))},
+        showlegend=True,
+        margin={"b": 44 if style.size == "presentation" else 30 + 14 * (len(shown) - 1)},
+    )
 
 
 def _height(style: Style, more: int = 0) -> int:
