@@ -159,7 +159,7 @@ def _shape(points: np.ndarray) -> np.ndarray | None:
     if norm <= 1e-12:
         return None
     if points.shape[1] > len(points):
-        points = np.linalg.qr(points.T, mode="r").T  # a rotation: no distance changes
+        points = np.linalg.qr(points.T)[1].T  # a rotation: no distance changes
     return points / norm
 
 
