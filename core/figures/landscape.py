@@ -538,22 +538,24 @@ def path_losses(shown: Sequence[Shown], style: Style) -> go.Figure:
             continue
         x = 1.0 + path.epochs
         titles = [f"epoch {epoch}" for epoch in path.epochs.tolist()]
-        name = f"{escape(one.name)}, " if len(shown) > 1 else ""
+        several = len(shown) > 1
         for label, values, dash in (
             ("checkpoint", path.loss, "solid"),
             ("in the plane", path.plane_loss, "dash"),
         ):
             values = np.where(np.isfinite(values), np.maximum(values, FLOOR), np.nan)
             everything.append(values)
+            solid = dash == "solid"
             line = Line(
-                name + label,
+                escape(one.name) if several and solid else label,
                 [float(v) if np.isfinite(v) else None for v in values],
                 hover=[f"{label}: loss {significant(float(v))}" for v in values],
                 color=style.palette.runs[i % 5],
                 dash=dash,
-                symbols="circle" if dash == "solid" else "circle-open",
+                symbols="circle" if solid else "circle-open",
             )
-            traces += line_traces(line, x, titles, style)
+            for trace in line_traces(line, x, titles, style):
+                traces.append(trace | {"showlegend": solid or i == 0})
     if not traces:
         return message("There is no path here.", style)
     last = max(int(trace["x"][-1]) for trace in traces)
