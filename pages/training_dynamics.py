@@ -6,7 +6,7 @@ import pandas as pd
 import streamlit as st
 
 from core import library
-from core.checkpoints.runs import Run
+from core.checkpoints.runs import DataEntry, Run
 from core.dynamics.findings import at_the_end, of_layers, since_zero_error, zero_error
 from core.dynamics.results import Dynamics
 from core.figures.dynamics import MAPS, Split, layer_by_epoch
@@ -15,7 +15,8 @@ from core.text import plain
 from pages._ui import frame
 from pages._ui.cards import Reading, card, figure_card
 from pages._ui.choices import choose, set_choice
-from pages._ui.dynamics import Film, chosen_run, film, follow
+from pages._ui.dynamics import Film, chosen_run, epoch_shown, film, follow
+from pages._ui.wanted import Wanted, data_of_run, make
 
 PAGE = "pages/training_dynamics.py"
 MAP_TITLES = {
@@ -80,9 +81,20 @@ def nothing_measurable(run: Run) -> None:
     with st.container(border=True, key="card_empty_dynamics"):
         st.header("No data to measure it on", anchor=False)
         st.markdown(
-            f"{plain(run.title)} names no data set in its run.json, so that its checkpoints cannot "
-            "be measured. Add one to `data`, training data first."
+            f"{plain(run.title)} does not name its data, and no bundled data fit it. Name them in "
+            "`run.json` under `data`, training data first."
         )
+
+
+def data_of(run: Run) -> tuple[DataEntry, ...]:
+    """The data sets that the run names, else bundled ones that fit it; found out if need be."""
+    entries = data_of_run(run)
+    view = st.session_state["view"]
+    if entries is None and isinstance(view, Wanted):
+        frame.title("Training dynamics", ((run.title, "gray"),))
+        make(view)
+        frame.stop()
+    return tuple(entry for entry in entries or () if entry.id != library.WEIGHTS)
 
 
 def line_of(shown: Film) -> str:
@@ -220,20 +232,20 @@ if run is None or (len(run.epochs) < 2 and run.finished):
     frame.title("Training dynamics", ((run.title, "gray"),) if run is not None else ())
     nothing_over_time(run)
     frame.stop()
-if not run.data:
+entries = data_of(run)
+if not entries:
     frame.title("Training dynamics", ((run.title, "gray"),))
+    follow(run)
     nothing_measurable(run)
     frame.stop()
 
 heading = st.container()
+epoch = epoch_shown(run)
 follow(run)
-shown = film(run)
+shown = film(run, entries)
 with heading:
-    frame.title(
-        "Training dynamics",
-        ((run.title, "gray"),),
-        "" if shown is None else line_of(shown),
-    )
+    line = "" if shown is None else line_of(shown)
+    frame.title("Training dynamics", ((run.title, "gray"),), line)
 if shown is None:
     frame.stop()
 with st.container(horizontal=True, vertical_alignment="bottom", key="dynamics_options"):
@@ -248,7 +260,7 @@ figure_card(
         large,
         shown.splits.index(split),
         shown.terminal,
-        st.session_state.get("choice_epoch"),
+        epoch,
     ),
     large,
     PLAYER,

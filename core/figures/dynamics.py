@@ -201,7 +201,7 @@ def _layers(names: Sequence[str], selected: str | None, style: Style) -> dict[st
     labels = [escape(label) for label in layer_labels(names)]
     step = max(1, -(-len(names) // _MOST_ROWS))
     ticks = list(range(0, len(names), step))
-    if selected in names:
+    if selected is not None and selected in names:
         chosen = list(names).index(selected)
         labels[chosen] = f"<b>{labels[chosen]}</b>"
         near = min(ticks, key=lambda i: abs(i - chosen))

@@ -29,6 +29,7 @@ LEFT, RIGHT = 0.425, 1.0  # of the panels, as shares of the figure's width
 GAPS = (0.05, 0.125)  # between them, as shares of width and height
 COLUMNS = 3
 LABEL = (0.38, 0.17)  # width and height of a label, as shares of a panel
+LEAST_SPAN = 0.1  # of an axis of cosines: their mean hardly moves, and should look so
 CLEAR = "rgba(0,0,0,0)"
 
 
@@ -49,8 +50,8 @@ PANELS = (
     Panel("nc2_means", "NC2"),
     Panel("nc3", "NC3"),
     Panel("nc4", "NC4", 100.0, " %"),
-    Panel("cosine_std", "cosines, std"),
-    Panel("cosine_mean", "cosines, mean"),
+    Panel("cosine_std", "cosine std"),
+    Panel("cosine_mean", "cosine mean"),
     Panel("twonn", "dimension"),
     Panel("nonzero_fraction", "non-zeros", 100.0, " %"),
 )
@@ -75,11 +76,17 @@ class Stage:
         """Of the frames."""
         return [int(e) for e in self.shown.epochs[self.frames]]
 
+    @property
+    def small(self) -> int:
+        """Pixels of the text above panels: it must not grow with the type of a presentation."""
+        return min(self.style.measures.ticks, 14)
+
     def title(self, x: float, y: float, text: str) -> None:
         """A panel's title, above its left end. ``text`` is escaped."""
-        above = {"xanchor": "left", "yanchor": "bottom", "yshift": 2}
+        above = {"xanchor": "left", "yanchor": "bottom", "yshift": -3}
         place_ = {"x": x, "y": y, "xref": "paper", "yref": "paper"}
-        self.layout["annotations"].append({"text": f"<b>{text}</b>", **place_, **above})
+        look = {"text": f"<b>{text}</b>", "font": {"size": self.small}}
+        self.layout["annotations"].append({**look, **place_, **above})
 
     def reference(self, suffix: str, value: float, label: str, below: bool = False) -> None:
         """Theory: a dashed line across the panel with these axes, its value at the left end."""
@@ -165,11 +172,11 @@ def add_panel(stage: Stage, index: int, panel: Panel) -> None:
     axes = _Axes(panel, suffix, columns, _ends(panel, values, reference), epochs)
     y_axis |= {"range": list(axes.ends)} | _ticks(panel, values)
     _curves(stage, axes, legend=index == 0)
-    taken: list[tuple[float, float]] = []  # where the label of the reference is
+    taken: list[tuple[float, float]] = []  # by the reference
     if reference is not None:
         share = float(axes.share_y(np.array(reference[0])))
         stage.reference(suffix, *reference, below=share > 0.7)
-        taken = [(0.2, share + (-0.1 if share > 0.7 else 0.1))]
+        taken = [(x, share) for x in np.linspace(0, 1, 40).tolist()]
     if stage.terminal is not None:
         _terminal(stage, axes, stage.terminal, taken)
     _cursor(stage, axes)
@@ -226,7 +233,8 @@ def _ends(
     low, high = float(known.min()), float(known.max())
     if low >= 0:
         return 0.0, round(1.08 * high, 6) or 1.0
-    margin = 0.15 * (high - low) or 0.1
+    short = max(0.0, LEAST_SPAN - (high - low)) / 2
+    margin = 0.15 * (high - low) + short
     return round(low - margin, 6), round(high + margin, 6)
 
 
@@ -374,10 +382,7 @@ def _readout(stage: Stage, axes: _Axes) -> None:
                 "x": [epoch_axis(axes.epochs)["range"][1]],
                 "y": [axes.value(inside)],
                 "textposition": "top left",
-                "textfont": {
-                    "size": stage.style.measures.ticks,
-                    "color": stage.style.palette.ink,
-                },
+                "textfont": {"size": stage.small, "color": stage.style.palette.ink},
                 "cliponaxis": False,
                 "hoverinfo": "skip",
                 "showlegend": False,

@@ -15,7 +15,7 @@ import plotly.graph_objects as go
 from core.dynamics.alignment import aligned
 from core.dynamics.results import Dynamics
 from core.figures.dynamics import Split
-from core.figures.dynamics_panels import PANELS, Stage, add_panel, numbers
+from core.figures.dynamics_panels import PANELS, Stage, Trace, add_panel, numbers
 from core.figures.scatter import thin
 from core.figures.theme import (
     MAX_COLOURED,
@@ -72,10 +72,11 @@ def player(
     large = style.size == "presentation"
     fig = figure(
         style,
-        stage.still + [{**base, **states[at]} for base, states in stage.moving],
+        stage.still + [_moved(base, states[at]) for base, states in stage.moving],
         height=980 if large else 700,
         showlegend=legend,
-        margin={"l": 8, "r": 12, "t": 140 if large else 104, "b": 34 if legend else 8},
+        margin={"l": 8, "r": 26 if large else 14, "t": 140 if large else 104}
+        | {"b": (50 if large else 34) if legend else 8},
         **stage.layout,
         **_controls(names, at, style),
     )
@@ -85,6 +86,14 @@ def player(
         for i, name in enumerate(names)
     ]
     return fig
+
+
+def _moved(base: Trace, state: Trace) -> Trace:
+    """A trace as it is in one frame; the marker keeps what the frame does not say."""
+    trace = {**base, **state}
+    if "marker" in base and "marker" in state:
+        trace["marker"] = {**base["marker"], **state["marker"]}
+    return trace
 
 
 # --- geometry ----------------------------------------------------------------------------------
@@ -132,19 +141,25 @@ def _cloud(stage: Stage) -> None:
         "hovertemplate": "<b>mean of %{hovertext}</b><extra></extra>",
     }
     stage.moving.append(({**common, **centres}, [_xy(frame) for frame in means]))
-    everything = np.abs(np.concatenate([points.reshape(-1, 2), means.reshape(-1, 2)]))
-    reach = round(1.12 * float(np.nanmax(everything, initial=1e-6)), 4)
     bare = {
-        "range": [-reach, reach],
         "showgrid": False,
         "showticklabels": False,
         "ticks": "",
         "mirror": True,
         "linecolor": style.palette.border,
     }
-    stage.layout["xaxis"] = {**bare, "domain": [0.0, WIDTH]}
-    stage.layout["yaxis"] = {**bare, "domain": [CLOUD_BOTTOM, 1.0], "scaleanchor": "x"}
+    # both axes on one scale: Plotly widens one of these ranges, for all frames alike
+    x, y = (_range(np.concatenate([points, means], axis=1)[..., i]) for i in (0, 1))
+    stage.layout["xaxis"] = {**bare, "range": x, "domain": [0.0, WIDTH]}
+    stage.layout["yaxis"] = {**bare, "range": y, "domain": [CLOUD_BOTTOM, 1.0], "scaleanchor": "x"}
     stage.title(0.0, 1.0, "features, principal components")
+
+
+def _range(values: np.ndarray) -> list[float]:
+    """What an axis shows of values (F, n): all of them, in every frame, and room for a label."""
+    low, high = float(np.nanmin(values, initial=0.0)), float(np.nanmax(values, initial=0.0))
+    margin = 0.08 * (high - low) or 0.1
+    return [round(low - margin, 4), round(high + margin, 4)]
 
 
 def _matrix(stage: Stage) -> None:
@@ -173,6 +188,7 @@ def _matrix(stage: Stage) -> None:
         "name": "cosine",
         "x": columns.tolist(),
         "y": rows.tolist(),
+        "marker": look,
         "text": _pairs(shown, rows, columns),
         "hovertemplate": "<b>%{text}</b><br>cosine %{marker.color:.2f}<br>simplex ETF "
         f"{number(target, 2)}<extra></extra>",
@@ -180,7 +196,7 @@ def _matrix(stage: Stage) -> None:
         "xaxis": "x2",
         "yaxis": "y2",
     }
-    states = [{"marker": {**look, "color": numbers(frame, 3)}} for frame in values]
+    states: list[Trace] = [{"marker": {"color": numbers(frame, 3)}} for frame in values]
     stage.moving.append((squares, states))
     bare = {"showgrid": False, "showline": False, "ticks": "", "showticklabels": False}
     stage.layout["xaxis2"] = {

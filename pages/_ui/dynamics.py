@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +16,7 @@ from core.dynamics.request import DynamicsRequest, request_of
 from core.dynamics.results import Dynamics
 from core.figures.dynamics import Split
 from core.text import plain
-from pages._ui.live import result_of
+from pages._ui.live import result_of, running
 
 JOB = "core.dynamics.compute:run"
 FOLLOW_SECONDS = 2.0
@@ -47,19 +48,20 @@ def is_training_data(entry: DataEntry) -> bool:
     return "train" in entry.id.partition("@")[0].replace("_", "-").split("-")
 
 
-def shown_data(run: Run) -> tuple[tuple[str, DataEntry], ...]:
-    """Label and data set: what the run was trained on, and the first other one."""
-    training = next((d for d in run.data if is_training_data(d)), run.data[0])
-    test = next((d for d in run.data if d != training), None)
-    return (("train", training),) + ((("test", test),) if test is not None else ())
+def shown_data(entries: Sequence[DataEntry]) -> dict[str, DataEntry]:
+    """What a run was trained on ("train"), and the first other data set ("test"): those that say
+    so by their names, else in the order of the run."""
+    training = next((d for d in entries if is_training_data(d)), entries[0])
+    test = next((d for d in entries if d != training), None)
+    return {"train": training} | ({"test": test} if test is not None else {})
 
 
-def film(run: Run) -> Film | None:
-    """Everything measured of the run. What is missing is measured in a worker, with its progress
-    here; meanwhile what is there already is shown. None while there is nothing on the training
-    data."""
+def film(run: Run, entries: Sequence[DataEntry]) -> Film | None:
+    """Everything measured of the run on these data sets. What is missing is measured in a worker,
+    with its progress here; meanwhile what is there already is shown. None while there is nothing
+    on the training data."""
     splits = []
-    for label, entry in shown_data(run):
+    for label, entry in shown_data(entries).items():
         found = _dynamics(run, label, entry)
         if found is not None:
             splits.append(Split(label, found))
@@ -74,14 +76,37 @@ def _dynamics(run: Run, label: str, entry: DataEntry) -> Dynamics | None:
     request = request_of(run, entry.id)
     if not missing(run, entry.id):
         return _kept(run, entry.id, request)
-    whole: Any = result_of(f"dynamics_{label}", JOB, request, f"Measuring the {label} data")
-    return whole if whole is not None else kept(run, entry.id)
+    slot = f"dynamics_{label}"
+    asked = _under_way(slot, request)
+    whole: Any = result_of(slot, JOB, asked, f"Measuring the {label} data")
+    return whole if whole is not None and asked == request else kept(run, entry.id)
+
+
+def _under_way(slot: str, request: DynamicsRequest) -> DynamicsRequest:
+    """The request to go on with: a checkpoint that appears does not stop what is being measured."""
+    before = st.session_state.get(f"_asked_{slot}", request)
+    same = (before.run, before.folder, before.data) == (request.run, request.folder, request.data)
+    if not (same and running(slot)):
+        before = request
+    st.session_state[f"_asked_{slot}"] = before
+    return before
 
 
 @st.cache_resource(max_entries=32, show_spinner=False)
 def _kept(_run: Run, _data: str, request: DynamicsRequest) -> Dynamics | None:
     """One copy for all readers; the request changes with every checkpoint."""
     return kept(_run, _data)
+
+
+def epoch_shown(run: Run) -> int | None:
+    """The epoch of the sidebar; None, for the newest, while the reader follows a run that grows and
+    has not chosen an earlier epoch."""
+    chosen, last = st.session_state.get("choice_epoch"), run.epochs[-1]
+    of, newest = st.session_state.get("_dynamics_newest", ("", None))
+    if of == run.id and chosen == newest and not run.finished:
+        return None
+    st.session_state["_dynamics_newest"] = (run.id, last)
+    return chosen if chosen in run.epochs else None
 
 
 def follow(run: Run) -> None:
@@ -104,7 +129,7 @@ def _follow(run_id: str, seen: object) -> None:
 
 def _state(run: Run) -> object:
     """What changes when a checkpoint appears; not the history, which grows every epoch."""
-    return request_of(run, run.data[0].id if run.data else "").files, run.finished
+    return request_of(run, "").files, run.finished
 
 
 def progress_of(run: Run) -> str:
