@@ -69,17 +69,30 @@ class Dynamics:
 
     def of(self, key: str) -> np.ndarray:
         """(E,) the column of that name: ``accuracy``, ``loss``, a collapse key, or a layer value at
-        the penultimate layer. NaN where it was not measured; KeyError for an unknown name."""
+        the layer ``layer_of(key)``. NaN where it was not measured; KeyError for an unknown name."""
         if key in ("accuracy", "loss"):
             return np.asarray(getattr(self, key))
         if key in self.collapse:
             return self.collapse[key]
-        rows = [i for i, layer in enumerate(self.layers) if layer.name == self.penultimate]
-        if key in self.layer_values and rows:
-            return np.asarray(self.layer_values[key][rows[0]])
-        if key in LAYER_VALUES:
+        if key not in LAYER_VALUES:
+            raise KeyError(key)
+        row = self._row(key)
+        if row is None or key not in self.layer_values:
             return np.full(len(self.epochs), np.nan)
-        raise KeyError(key)
+        return np.asarray(self.layer_values[key][row])
+
+    def layer_of(self, key: str) -> str | None:
+        """The layer at which ``of`` reads a layer value: the penultimate one. Of zeros, the last
+        output of an activation function up to it: an average over positions has none of its own."""
+        row = self._row(key)
+        return None if row is None else self.layers[row].name
+
+    def _row(self, key: str) -> int | None:
+        rows = [i for i, layer in enumerate(self.layers) if layer.name == self.penultimate]
+        if not rows or key not in ("nonzero_fraction", "dead_fraction"):
+            return rows[0] if rows else None
+        known = np.isfinite(self.layer_values[key][: rows[0] + 1]).any(axis=1)
+        return int(np.flatnonzero(known)[-1]) if known.any() else rows[0]
 
 
 PER_EPOCH = (

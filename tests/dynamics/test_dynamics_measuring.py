@@ -65,7 +65,9 @@ def test_the_layers_are_those_of_an_analysis(
         (la.name, la.kind, la.dim, la.depth) for la in first.layers
     ]
     assert first.penultimate is not None
-    assert found.penultimate == first.penultimate.layer
+    assert found.penultimate == first.penultimate.layer == found.layer_of("nonzero_fraction")
+    with pytest.raises(KeyError):
+        found.of("nothing")
 
 
 def test_collapse_is_that_of_an_analysis(measured: tuple[Dynamics, dict[int, Analysis]]) -> None:
@@ -190,6 +192,11 @@ def test_a_residual_network_is_measured_as_it_is_analysed(tmp_path: Path) -> Non
                 assert value == pytest.approx(layer.sparsity.nonzero_fraction.value, rel=1e-4)
             else:
                 assert np.isnan(value)
+    # an average pool has no zeros of its own: those of the block before it are shown
+    assert found.layer_of("nc1") == found.penultimate == "avgpool"
+    assert found.layer_of("nonzero_fraction") == "layer3.2"
+    assert np.isfinite(found.of("nonzero_fraction")).all()
+    assert np.isfinite(found.of("dead_fraction")).all()
 
 
 def one_run(folder: Path, *modules: nn.Module) -> Run:
