@@ -37,15 +37,15 @@ def classifier_of(model: nn.Module) -> nn.Linear:
 def simplex_etf(classes: int, dim: int, generator: torch.Generator) -> Tensor:
     """(K, d) unit rows with pairwise cosines -1/(K-1): √(K/(K-1)) (I - 11ᵀ/K) Pᵀ, PᵀP = I.
 
-    d >= K - 1; with d = K - 1 the rows are turned into their own span first.
+    d >= K. With d = K, P = I: features after a ReLU are not negative, and one unit a class reaches
+    this frame, while most rotations of it are out of their reach.
     """
     centred = torch.eye(classes, dtype=torch.float64) - 1.0 / classes
-    vectors, values, _ = torch.linalg.svd(centred)
-    inside = (vectors * values)[:, : classes - 1]  # (K, K-1) the same rows in their own span
-    basis = torch.linalg.qr(
-        torch.randn(dim, classes - 1, dtype=torch.float64, generator=generator)
-    ).Q  # (d, K-1)
-    return math.sqrt(classes / (classes - 1)) * inside @ basis.T
+    basis = torch.eye(classes, dtype=torch.float64)
+    if dim > classes:
+        drawn = torch.randn(dim, classes, dtype=torch.float64, generator=generator)
+        basis = torch.linalg.qr(drawn).Q  # (d, K)
+    return math.sqrt(classes / (classes - 1)) * centred @ basis.T
 
 
 class ClassMeansClassifier:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from core.errors import UserError
 
@@ -23,12 +24,12 @@ class Recipe:
     loss_parameters: dict[str, float] = field(default_factory=dict)
     optimiser: str = "sgd"  # "adam"; "lbfgs" takes all images at once
     classifier: str = "learned"  # "etf": fixed; "class_means": follows the features
-    epochs: int = 400
-    batch_size: int = 64
-    learning_rate: float = 0.05
+    epochs: int = 300
+    batch_size: int = 128
+    learning_rate: float = 0.1
     momentum: float = 0.9  # of SGD
     weight_decay: float = 2e-3
-    checkpoints: int = 12  # at log-spaced epochs, the first and the last included
+    checkpoints: int = 10  # at log-spaced epochs, the first and the last included
     start: str | None = None  # recipe whose trained network this one starts from
     probe_epochs: int = 0  # in which only the classifier is trained, before everything is
     shifted_data: tuple[str, ...] = ()  # on which the trained network's accuracy is measured
@@ -45,52 +46,145 @@ _SEVERITY = 5
 _DIGITS_SHIFTED = tuple(f"digits-test@{name}-{_SEVERITY}" for name in _CORRUPTIONS)
 _CIFAR_SHIFTED = tuple(f"cifar10@{name}-{_SEVERITY}" for name in _CORRUPTIONS)
 
-_DIGITS = Recipe(
-    "digits-ce", "Cross-entropy, SGD", "digits-train", "digits-test", epochs=400, seeds=3
-)
+_DIGITS = Recipe("digits-ce", "MLP 4×128, cross-entropy", "digits-train", "digits-test", seeds=3)
 _CIFAR = Recipe(
     "cifar-ce",
-    "Cross-entropy, SGD",
+    "ResNet-8, cross-entropy",
     "cifar10-subset",
     "cifar10",
     network="resnet",
     widths=(16, 32, 64),
     epochs=200,
-    learning_rate=0.1,
-    weight_decay=2e-3,
+    batch_size=64,
 )
 
-_ADAM = {"optimiser": "adam", "learning_rate": 1e-3}
-_LBFGS = {"optimiser": "lbfgs", "learning_rate": 1.0}
+
+def _digits(name: str, title: str, **changes: Any) -> Recipe:
+    return replace(_DIGITS, name=f"digits-{name}", title=f"MLP {title}", **changes)
+
+
+def _cifar(name: str, title: str, **changes: Any) -> Recipe:
+    return replace(_CIFAR, name=f"cifar-{name}", title=f"ResNet-8, {title}", **changes)
+
+
+_ADAM = {"optimiser": "adam", "learning_rate": 1e-3, "weight_decay": 1e-3}
+_LBFGS = {"optimiser": "lbfgs", "learning_rate": 1.0, "epochs": 30}
 _FOCAL = {"loss": "focal", "loss_parameters": {"focusing": 3.0}}
 _SMOOTHED = {"loss": "ls", "loss_parameters": {"smoothing": 0.1}}
 _MSE = {"loss": "mse", "loss_parameters": {"weight": 1.0, "target": 5.0}}
-
-
-def _digits(name: str, title: str, **changes: object) -> Recipe:
-    return replace(_DIGITS, name=f"digits-{name}", title=title, **changes)  # type: ignore[arg-type]
-
-
-def _cifar(name: str, title: str, **changes: object) -> Recipe:
-    return replace(_CIFAR, name=f"cifar-{name}", title=title, **changes)  # type: ignore[arg-type]
-
-
-RECIPES = {
-    recipe.name: recipe
-    for recipe in (
-        Recipe(
-            "digits-mlp",
-            "MLP 5×128, digits",
-            "digits-train",
-            "digits-test",
-            widths=(128,) * 5,
-            epochs=600,
-            checkpoints=18,
-        ),
-        _DIGITS,
-        _CIFAR,
-    )
+_NARROW = (128, 128, 128, 10)  # the last hidden layer has as many units as there are classes
+_ALL_RANDOM = {
+    "train_data": "digits-train@random_labels-100",
+    "weight_decay": 5e-4,
+    "epochs": 600,
 }
+_TUNED = {
+    "train_data": "digits-train@half-2",
+    "start": "digits-pretrained",
+    "epochs": 60,
+    "learning_rate": 0.02,
+    "shifted_data": _DIGITS_SHIFTED,
+}
+_CIFAR_TUNED = {
+    "train_data": "cifar10-subset@half-2",
+    "start": "cifar-pretrained",
+    "epochs": 40,
+    "learning_rate": 0.02,
+    "shifted_data": _CIFAR_SHIFTED,
+}
+
+_ALL = (
+    Recipe(
+        "digits-mlp",
+        "MLP 5×128, digits",
+        "digits-train",
+        "digits-test",
+        widths=(128,) * 5,
+        epochs=600,
+        batch_size=64,
+        learning_rate=0.05,
+        checkpoints=18,
+    ),
+    _DIGITS,
+    _digits("adam", "4×128, Adam", **_ADAM),
+    _digits("lbfgs", "4×128, L-BFGS", **_LBFGS),
+    _digits("focal", "4×128, focal loss", **_FOCAL, weight_decay=1e-3),
+    _digits("ls", "4×128, label smoothing", **_SMOOTHED),
+    _digits("mse", "4×128, rescaled MSE", **_MSE),
+    _digits(
+        "labels-50",
+        "4×128, half of the labels random",
+        train_data="digits-train@random_labels-50",
+        weight_decay=5e-4,
+        epochs=600,
+    ),
+    _digits("labels-100", "4×128, all labels random", **_ALL_RANDOM),
+    _digits("labels-100-w64", "4×64, all labels random", widths=(64,) * 4, **_ALL_RANDOM),
+    _digits(
+        "labels-100-w256",
+        "4×256, all labels random",
+        widths=(256,) * 4,
+        checkpoints=4,
+        **_ALL_RANDOM,
+    ),
+    _digits(
+        "labels-100-w512",
+        "4×512, all labels random",
+        widths=(512,) * 4,
+        checkpoints=3,
+        **{**_ALL_RANDOM, "epochs": 300, "seeds": 1},
+    ),
+    _digits(
+        "pixels",
+        "4×128, random pixels",
+        train_data="digits-train@random_pixels-1",
+        test_data="digits-test@random_pixels-1",
+    ),
+    _digits("d10", "128, 128, 128, 10, learned classifier", widths=_NARROW),
+    _digits("etf", "4×128, fixed simplex ETF", classifier="etf"),
+    _digits("etf-d10", "128, 128, 128, 10, fixed simplex ETF", classifier="etf", widths=_NARROW),
+    _digits("cmf", "4×128, class-mean features", classifier="class_means"),
+    _digits("no-decay", "4×128, no weight decay", weight_decay=0.0),
+    _digits("no-bn", "4×128, no batch norm", batch_norm=False, learning_rate=0.05),
+    _digits(
+        "no-bn-no-decay",
+        "4×128, no batch norm, no weight decay",
+        batch_norm=False,
+        weight_decay=0.0,
+        learning_rate=0.05,
+    ),
+    *(
+        _digits(
+            f"imbalanced-{ratio}",
+            f"4×128, 1:{ratio} imbalance",
+            train_data=f"digits-train@imbalanced-{ratio}",
+        )
+        for ratio in (5, 20, 70)
+    ),
+    _digits("pretrained", "4×128, first half", train_data="digits-train@half-1", checkpoints=3),
+    _digits("tuned-linear", "4×128, fine-tuned, linear classifier", **_TUNED),
+    _digits("tuned-cmf", "4×128, fine-tuned, class means", classifier="class_means", **_TUNED),
+    _digits("tuned-lp", "4×128, linear probe, then fine-tuned", probe_epochs=30, **_TUNED),
+    _CIFAR,
+    _cifar("adam", "Adam", **_ADAM),
+    _cifar("lbfgs", "L-BFGS", **_LBFGS),
+    _cifar("focal", "focal loss", **_FOCAL),
+    _cifar("ls", "label smoothing", **_SMOOTHED),
+    _cifar("mse", "rescaled MSE", **_MSE),
+    _cifar("labels-100", "all labels random", train_data="cifar10-subset@random_labels-100"),
+    _cifar("etf", "fixed simplex ETF", classifier="etf"),
+    _cifar("etf-d10", "fixed simplex ETF, d = K", classifier="etf", widths=(16, 32, 10)),
+    _cifar("cmf", "class-mean features", classifier="class_means"),
+    _cifar("no-decay", "no weight decay", weight_decay=0.0),
+    _cifar("imbalanced-20", "1:20 imbalance", train_data="cifar10-subset@imbalanced-20"),
+    _cifar("pretrained", "first half", train_data="cifar10-subset@half-1", checkpoints=3),
+    _cifar("tuned-linear", "fine-tuned, linear classifier", **_CIFAR_TUNED),
+    _cifar("tuned-cmf", "fine-tuned, class means", classifier="class_means", **_CIFAR_TUNED),
+    _cifar("tuned-lp", "linear probe, then fine-tuned", probe_epochs=20, **_CIFAR_TUNED),
+)
+
+RECIPES = {recipe.name: recipe for recipe in _ALL}
+"""In the order in which they can be trained: what others start from comes before them."""
 
 
 def find_recipe(name: str) -> Recipe:

@@ -78,6 +78,11 @@ class Training:
         with torch.no_grad():
             self.layer.bias.zero_()
             if self.recipe.classifier == "etf":
+                if self.layer.in_features < classes:
+                    raise UserError(
+                        f"a fixed simplex ETF of {classes} classes needs as many features; "
+                        f"{self.recipe.name} has {self.layer.in_features}: widen its last layer"
+                    )
                 rows = simplex_etf(classes, self.layer.in_features, self.generator)
                 self.layer.weight.copy_(rows)
             else:

@@ -9,24 +9,34 @@ The dashboard opens the folder, and follows it while it grows (docs/run_folders.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
-import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from core.checkpoints.runs import DataEntry, Run, RunCheckpoint, write_run
+from core.checkpoints.runs import TENSOR_ORDER, DataEntry, Run, RunCheckpoint, open_run, write_run
+
+Data = str | Path | DataEntry
 
 
 class RunWriter:
-    """Adds checkpoints to a run, one ``save`` per checkpoint; ``run.json`` is always complete.
+    """Adds checkpoints to a run, one ``save`` per checkpoint; ``run.json`` is always complete, and
+    no file is ever seen half written.
 
-    folder: made if it is not there; a run that it holds already is replaced. data: names or paths
-    for ``open_dataset``, the training data first. half: matrices and convolutions but for the
-    classifier's are stored in float16. details: further fields of ``core.checkpoints.runs.Run``.
+    - ``folder``: made if it is not there; a run that it holds already is replaced by the first
+      ``save``, or goes on where ``resume`` is given.
+    - ``data``: names or paths for ``open_dataset``, the training data first. Without any, the
+      dashboard offers bundled data that fit.
+    - ``half``: matrices and convolutions but for the classifier's are stored in float16.
+    - ``details``: further fields of ``core.checkpoints.runs.Run``: seed, settings, source, …
+
+    As a context manager it calls ``finish`` at the end of the block, unless that raised. In
+    distributed training, only one process writes.
     """
 
     def __init__(
@@ -34,20 +44,26 @@ class RunWriter:
         folder: str | Path,
         *,
         title: str = "",
-        data: Sequence[str | DataEntry] = (),
+        data: Data | Sequence[Data] = (),
         half: bool = False,
+        resume: bool = False,
         **details: Any,
     ) -> None:
         folder = Path(folder)
-        entries = [d if isinstance(d, DataEntry) else DataEntry(str(d), str(d)) for d in data]
+        several = [data] if isinstance(data, str | Path | DataEntry) else data
         given = {"group": "Trained here", "checkpoints": (), "finished": False, **details}
         self.run = Run(
             id=folder.name,
             folder=folder,
             title=title or folder.name,
-            data=tuple(entries),
+            data=tuple(_entry(d) for d in several),
             **given,
         )
+        if resume and (folder / "run.json").is_file():
+            before = open_run(folder)
+            self.run = replace(
+                self.run, checkpoints=before.checkpoints, history=_copy(before.history)
+            )
         self._half = half
 
     def save(self, model: nn.Module, *, epoch: int, **scores: float) -> None:
@@ -67,18 +83,26 @@ class RunWriter:
         ``publish``."""
         file = f"epoch_{epoch:05d}.safetensors"
         self.run.folder.mkdir(parents=True, exist_ok=True)
+        tensors = self._tensors(model)
+        texts = {**metadata, "epoch": str(epoch), TENSOR_ORDER: "\n".join(tensors)}
         temporary = self.run.folder / f".{file}"
-        save_file(self._tensors(model), temporary, {**metadata, "epoch": str(epoch)})
+        save_file(tensors, temporary, texts)
         temporary.chmod(0o644)
         temporary.replace(self.run.folder / file)
         others = [c for c in self.run.checkpoints if c.epoch != epoch]
         self.run = replace(self.run, checkpoints=(*others, RunCheckpoint(file, epoch)))
 
     def record(self, *, epoch: int, **values: float) -> None:
-        """Append one epoch's values (losses, accuracies, seconds) to the history."""
-        history = {k: [*v] for k, v in self.run.history.items()}
+        """Add one epoch's values (losses, accuracies, seconds) to the history, in the place of
+        what is there of that epoch. Columns without a value get NaN."""
+        history = _copy(self.run.history)
+        length = len(history.get("epoch", []))
+        at = history["epoch"].index(epoch) if epoch in history.get("epoch", []) else length
         for key, value in {"epoch": epoch, **values}.items():
-            history.setdefault(key, []).append(round(float(value), 6))
+            column = history.setdefault(key, [math.nan] * length)
+            column[at:] = [round(float(value), 6), *column[at + 1 :]]
+        for column in history.values():
+            column += [math.nan] * (max(length, at + 1) - len(column))
         history["epoch"] = [int(e) for e in history["epoch"]]
         self.run = replace(self.run, history=history)
 
@@ -91,12 +115,49 @@ class RunWriter:
         """Say that the training has ended, with results of the finished network."""
         self.publish(finished=True, results={**self.run.results, **results})
 
+    def __enter__(self) -> RunWriter:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if kind is None:
+            self.finish()
+
     def _tensors(self, model: nn.Module) -> dict[str, Tensor]:
-        state = {k: v.detach().cpu().contiguous() for k, v in model.state_dict().items()}
+        """The state dict on the CPU, in its order; tied weights once for each of their names."""
         linear = [name for name, m in model.named_modules() if isinstance(m, nn.Linear)]
         exact = f"{linear[-1]}.weight" if linear else ""
-        return {
-            k: v.half() if self._half and v.ndim > 1 and k != exact else v
-            for k, v in state.items()
-            if v.dtype != torch.int64  # batch norm's count of batches
-        }
+        tensors: dict[str, Tensor] = {}
+        stored: set[int] = set()
+        for name, value in model.state_dict().items():
+            if not isinstance(value, Tensor) or name.endswith("num_batches_tracked"):
+                continue
+            value = value.detach().cpu().contiguous()
+            if self._half and value.is_floating_point() and value.ndim > 1 and name != exact:
+                value = value.half()
+            storage = value.untyped_storage().data_ptr()
+            tensors[name] = value.clone() if storage in stored else value
+            stored.add(storage)
+        return tensors
+
+
+def _entry(data: Data) -> DataEntry:
+    if isinstance(data, DataEntry):
+        return data
+    # the dashboard may run in another folder
+    path = Path(data)
+    return DataEntry(str(path.resolve()), path.name) if path.exists() else _named(str(data))
+
+
+def _named(name: str) -> DataEntry:
+    from core.data.opening import BUNDLED
+
+    return DataEntry(name, BUNDLED.get(name, name))
+
+
+def _copy(history: Mapping[str, list[float]]) -> dict[str, list[float]]:
+    return {key: [*column] for key, column in history.items()}
