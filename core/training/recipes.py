@@ -108,7 +108,7 @@ _ALL = (
     _DIGITS,
     _digits("adam", "4×128, Adam", **_ADAM),
     _digits("lbfgs", "4×128, L-BFGS", **_LBFGS),
-    _digits("focal", "4×128, focal loss", **_FOCAL, weight_decay=1e-3),
+    _digits("focal", "4×128, focal loss", **_FOCAL, weight_decay=6e-3, epochs=400),
     _digits("ls", "4×128, label smoothing", **_SMOOTHED),
     _digits("mse", "4×128, rescaled MSE", **_MSE),
     _digits(

@@ -20,6 +20,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from core.checkpoints.runs import TENSOR_ORDER, DataEntry, Run, RunCheckpoint, open_run, write_run
+from core.data.opening import BUNDLED
 
 Data = str | Path | DataEntry
 
@@ -148,15 +149,12 @@ class RunWriter:
 def _entry(data: Data) -> DataEntry:
     if isinstance(data, DataEntry):
         return data
-    # the dashboard may run in another folder
+    name = str(data)
+    if name in BUNDLED:
+        return DataEntry(name, BUNDLED[name])
     path = Path(data)
-    return DataEntry(str(path.resolve()), path.name) if path.exists() else _named(str(data))
-
-
-def _named(name: str) -> DataEntry:
-    from core.data.opening import BUNDLED
-
-    return DataEntry(name, BUNDLED.get(name, name))
+    # absolute: the dashboard may be started in another folder
+    return DataEntry(str(path.resolve()), path.name) if path.exists() else DataEntry(name, name)
 
 
 def _copy(history: Mapping[str, list[float]]) -> dict[str, list[float]]:
