@@ -127,15 +127,14 @@ def reached(run: Run) -> int:
 
 def live_card(request: TrainRequest) -> None:
     """Progress, curves and what to do with the run; drawn again every second while it trains."""
-    with st.container(border=True, key="card_live"):
-        st.header(plain(service.adapted(request).title), anchor=False)
-        job = job_of(request.run_id)
-        if job is not None and is_running(request.run_id):
-            watch(request, job, partial(progress_and_curves, request))
-            return
-        progress_and_curves(request)
-        if job is not None and job.status().state == "failed":
-            error_box("The training stopped.", job.status().error or "")
+    st.subheader(plain(service.adapted(request).title), anchor=False)
+    job = job_of(request.run_id)
+    if job is not None and is_running(request.run_id):
+        watch(job, partial(progress_and_curves, request))
+        return
+    progress_and_curves(request)
+    if job is not None and job.status().state == "failed":
+        error_box("The training stopped.", job.status().error or "")
 
 
 def progress_and_curves(request: TrainRequest) -> None:
@@ -144,6 +143,7 @@ def progress_and_curves(request: TrainRequest) -> None:
     if run is None or not run.history:
         return
     terminal = terminal_epoch(run.history)
+    st.caption(said(run, terminal))
     style = frame.style()
     left, right = st.columns(2)
     with left:
@@ -172,7 +172,6 @@ def progress_and_curves(request: TrainRequest) -> None:
             ),
             alt="Training and test loss by epoch.",
         )
-    st.caption(said(run, terminal))
     links(run)
 
 
@@ -222,7 +221,9 @@ def kept_runs() -> None:
             with st.container(
                 horizontal=True, vertical_alignment="center", key=f"kept_{run.folder.name}"
             ):
-                st.markdown(f"**{plain(run.title)}**  \n:gray[{plain(state_of(run))}]", width=420)
+                with st.container(width=480, gap="xxsmall"):
+                    st.markdown(f"**{plain(run.title)}**")
+                    st.caption(plain(state_of(run)))
                 request = service.request_behind(run)
                 if request is not None:
                     st.button(
@@ -246,7 +247,7 @@ def kept_runs() -> None:
 
 def state_of(run: Run) -> str:
     if is_running(run.folder.name):
-        state = f"training, epoch {reached(run):,} of {run.settings.get('epochs', '?')}"
+        state = "training now"
     elif run.finished:
         state = f"{reached(run):,} epochs"
     else:

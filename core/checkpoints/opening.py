@@ -26,6 +26,7 @@ from core.checkpoints.formats import (
     safetensors_header,
 )
 from core.checkpoints.pickles import STAND_INS, check_pickle
+from core.checkpoints.runs import TENSOR_ORDER
 from core.errors import UserError
 
 MAX_TENSORS = 20_000
@@ -124,7 +125,9 @@ def _read_safetensors(path: Path, name: str) -> Contents:
             texts = file.metadata() or {}
     except Exception as error:
         raise _unreadable(name, error) from error
-    order = [key for key in header if key in tensors]
+    # safetensors sorts names; a plain network's layers follow each other in the order of its dict
+    told = dict.fromkeys(texts.pop(TENSOR_ORDER, "").split("\n"))
+    order = [key for key in (told | header) if key in tensors]
     metadata: dict[str, Scalar] = {
         printable(key): printable(value, LONGEST_TEXT) for key, value in list(texts.items())[:100]
     }

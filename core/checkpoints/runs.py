@@ -14,12 +14,17 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import re
 from dataclasses import asdict, dataclass, field
 from pathlib import Path, PurePath
 from typing import Any
 
 from core.errors import UserError
+
+TENSOR_ORDER = "tensor_order"
+"""Metadata key of checkpoints that ``RunWriter`` writes: the tensors' names, one a line, in the
+order of the state dict."""
 
 _NAME = re.compile(r"[\w@.+\-]+")
 
@@ -107,7 +112,7 @@ def open_run(folder: Path) -> Run:
             settings=dict(tree.get("settings", {})),
             seed=tree.get("seed"),
             versions=dict(tree.get("versions", {})),
-            history={str(k): list(v) for k, v in dict(tree.get("history", {})).items()},
+            history={str(k): _column(v) for k, v in dict(tree.get("history", {})).items()},
             results=dict(tree.get("results", {})),
             finished=bool(tree.get("finished", True)),
         )
@@ -138,9 +143,19 @@ def _entry(tree: str | dict[str, str]) -> DataEntry:
     return DataEntry(str(tree["id"]), str(tree.get("title", tree["id"])))
 
 
+def _column(values: list[float | None]) -> list[float]:
+    """One column of the history; null is NaN."""
+    column = [math.nan if v is None else v for v in values]
+    if any(isinstance(v, bool) or not isinstance(v, int | float) for v in column):
+        raise ValueError("the history holds something that is no number")
+    return column
+
+
 def write_run(run: Run) -> None:
     """Write ``run.json`` into the run's folder in one step."""
     tree = {k: v for k, v in asdict(run).items() if k not in ("id", "folder")}
+    for column in tree["history"].values():  # JSON knows neither NaN nor infinity
+        column[:] = [v if math.isfinite(v) else None for v in column]
     run.folder.mkdir(parents=True, exist_ok=True)
     temporary = run.folder / ".run.json"
     temporary.write_text(json.dumps(tree, indent=1) + "\n", encoding="utf-8")

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import plotly.graph_objects as go
 
-from core.figures.dynamics import epoch_axis, place
+from core.figures.dynamics import ZERO_ERROR, epoch_axis, place
 from core.figures.series import Line, finish_series, line_traces, series_look
 from core.figures.theme import (
     Style,
@@ -90,8 +90,8 @@ def _over_epochs(
     )
     if terminal is not None:
         shift = float(place(terminal))
-        late = shift > 0.7 * float(place(epochs[-1]))
-        label = f"zero training error: {terminal:,}"
+        late = shift > 0.6 * float(place(epochs[-1]))
+        label = f"{ZERO_ERROR}: {terminal:,}"
         reference_x(fig, shift, label, style, "right" if late else "left")
     finish_series(fig, lines, style)
     return fig

@@ -79,7 +79,7 @@ def stop_following(run_id: str) -> None:
 
 
 @st.fragment(run_every=POLL_SECONDS)
-def watch(request: TrainRequest, job: Job, draw: Callable[[], None]) -> None:
+def watch(job: Job, draw: Callable[[], None]) -> None:
     """Draw a run again every second while it trains; the whole page once it has ended."""
     if job.status().state in FINISHED:
         st.rerun()
