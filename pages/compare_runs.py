@@ -16,6 +16,7 @@ from core.comparison.pair import (
     PairSimilarity,
     epochs_with_files,
     in_words,
+    shared_data,
     side_request,
     with_files,
 )
@@ -222,32 +223,36 @@ def shifted(finals: tuple[Final, ...]) -> None:
 
 
 def choose_side(
-    key: str, label: str, runs: tuple[Run, ...], run: str, last: bool
+    key: str, label: str, runs: tuple[Run, ...], default: Run, beside: Run | None
 ) -> tuple[Run, int | None]:
-    by_id = {r.id: r for r in runs}
+    """A run and one of its epochs: the last one, but the first where it stands beside itself."""
+    by_id = {run.id: run for run in runs}
     titles = library.titles()
-    chosen = by_id[
-        choose(
-            key,
-            list(by_id),
-            run,
-            partial(
-                st.selectbox,
-                label,
-                format_func=lambda i: titles.get(i, by_id[i].title),
-            ),
-        )
-    ]
+    pick = partial(st.selectbox, label, format_func=lambda i: titles.get(i, by_id[i].title))
+    chosen = by_id[choose(key, list(by_id), default.id, pick)]
     epochs = epochs_with_files(chosen)
     if len(epochs) < 2:
         return chosen, epochs[0]
+    alone = beside is not None and (chosen != default or beside == chosen)
     epoch = choose(
         f"{key}_epoch",
         list(epochs),
-        epochs[-1] if last else epochs[0],
+        epochs[0] if alone else epochs[-1],
         partial(st.select_slider, f"Epoch of the {label.lower()}"),
     )
     return chosen, epoch
+
+
+def default_pair(there: tuple[Run, ...], compared: Compared) -> tuple[Run, Run]:
+    """Two recipes of the family; else the sidebar's run, or another one, at its first and its last
+    epoch, or beside a run on the same data."""
+    members = [r for g in compared.groups for r in g.runs if r in there]
+    chosen = library.find(str(st.session_state.get("choice_run", "")))
+    first = next(iter([*members, *(r for r in there if r == chosen), *there]))
+    if first not in members and len(epochs_with_files(first)) > 1:
+        return first, first
+    others = [r for r in [*members, *there] if r is not first and shared_data(first, r)]
+    return first, next(iter([*others, first]))
 
 
 def choose_pair(runs: tuple[Run, ...], compared: Compared) -> tuple[PairRequest, str, str] | None:
@@ -255,22 +260,19 @@ def choose_pair(runs: tuple[Run, ...], compared: Compared) -> tuple[PairRequest,
     there = with_files(runs)
     if not there:
         return None
-    members = [r for g in compared.groups for r in g.runs]
-    first_default = next((r for r in members if r in there), there[0])
+    first_run, second_run = default_pair(there, compared)
     left, right = st.columns(2)
     with left:
-        first, epoch = choose_side("first", "First network", there, first_default.id, True)
-    datas = {d.id: d.title for d in first.data}
-    mates = tuple(r for r in there if any(d.id in datas for d in r.data))
-    other = next((r for r in members if r in mates and r is not first), first)
+        first, epoch = choose_side("first", "First network", there, first_run, second_run)
+    mates = tuple(r for r in there if shared_data(first, r))
     with right:
-        second, epoch2 = choose_side("second", "Second network", mates, other.id, True)
-    shared = [d for d in datas if any(e.id == d for e in second.data)]
-    data = shared[0]
-    request = PairRequest(side_request(first, epoch, data), side_request(second, epoch2, data))
+        mate = second_run if first == first_run else first
+        second, other_epoch = choose_side("second", "Second network", mates, mate, None)
+    data = shared_data(first, second)[0]
+    request = PairRequest(side_request(first, epoch, data), side_request(second, other_epoch, data))
     names = [
         run.title if at is None else f"{run.title}, epoch {at:,}"
-        for run, at in ((first, epoch), (second, epoch2))
+        for run, at in ((first, epoch), (second, other_epoch))
     ]
     return request, names[0], names[1]
 

@@ -111,6 +111,12 @@ def _title(one: Final) -> str:
     return plain(one.group.title)
 
 
+def _started(one: Final) -> str:
+    """The title at the start of a sentence."""
+    title = _title(one)
+    return title[:1].upper() + title[1:]
+
+
 def _points(value: float) -> str:
     return f"{number(value, 1)} points"
 
@@ -375,7 +381,7 @@ def _fine_tuning(finals: Sequence[Final], measured: Measured) -> tuple[Verdict, 
         number(float(_values(reference, "shifted_accuracy", "test", True).mean()), 1),
     ]
     text = (
-        f"**{_title(reference)} is right on {base[1]} % of the shifted images** ({base[0]} % of "
+        f"**{_started(reference)} is right on {base[1]} % of the shifted images** ({base[0]} % of "
         f"the unshifted ones). Against it on shifted images: {_listed(outside)}"
         + (f"; on unshifted ones: {_listed(inside)}." if inside else ".")
     )
@@ -517,8 +523,8 @@ RULES: dict[str, _Rule] = {
     ),
     "regularisation": _Rule(
         "Weight decay and batch norm bring the features closer to collapse.",
-        "Rangamani and Banburski-Fahey, ICASSP 2022, Neural collapse in deep homogeneous "
-        "classifiers and the role of weight decay; Pan and Cao 2023, Towards understanding neural "
+        "Zhu et al., NeurIPS 2021; Rangamani and Banburski-Fahey, ICASSP 2022, Neural collapse in "
+        "deep homogeneous classifiers and the role of weight decay; Pan and Cao 2023, Towards understanding neural "
         "collapse: the effects of batch normalization and weight decay",
         _regularisation,
     ),

@@ -175,18 +175,18 @@ def terminal_of(run: Run, measured: Measured) -> int | None:
 
 
 def _column(run: Run, key: str, split: Split, measured: Measured) -> dict[int, float]:
-    """Epoch → value; empty where the run has none."""
+    """Epoch → value, NaN where it is undefined; empty where the run has none."""
     history = run.history.get(f"{split}_accuracy") if key == "accuracy" else None
     if history:
         epochs = run.history.get("epoch") or range(len(history))
-        pairs = zip(epochs, history, strict=False)
-        return {int(e): float(v) for e, v in pairs if np.isfinite(v)}
+        return {int(e): float(v) for e, v in zip(epochs, history, strict=False)}
     dynamics = _dynamics(run, split, measured)
     if dynamics is None:
         return {}
     values = dynamics.of(key)
-    pairs_of = zip(dynamics.epochs.tolist(), values.tolist(), strict=True)
-    return {int(e): float(v) for e, v in pairs_of if np.isfinite(v)}
+    if not np.isfinite(values).any():
+        return {}
+    return dict(zip(dynamics.epochs.tolist(), values.tolist(), strict=True))
 
 
 def _dynamics(run: Run, split: Split, measured: Measured) -> Dynamics | None:
@@ -241,9 +241,10 @@ def final(group: Group, measured: Measured) -> Final:
             ends = []
             for run in group.runs:
                 column = _column(run, key, split, measured)
-                if column:
-                    last = max(*column, last or 0)
-                    ends.append(quantity.factor * column[max(column)])
+                last = max([*column, last or 0]) if column else last
+                end = column[max(column)] if column else np.nan
+                if np.isfinite(end):
+                    ends.append(quantity.factor * end)
             if ends:
                 columns[split][key] = Stat(tuple(ends))
     keys = dict.fromkeys(k for run in group.runs for k in run.results)

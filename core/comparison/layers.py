@@ -28,7 +28,7 @@ def compare(
 ) -> PairSimilarity:
     """Both networks on the same images; kept on disk, so that a pair is computed once.
 
-    UserError where a checkpoint cannot be opened, or takes other images.
+    UserError where a checkpoint or the data cannot be opened, or do not fit each other.
     """
     path = cached_path(request)
     if path.is_file():
@@ -36,9 +36,8 @@ def compare(
             return store.load(PairSimilarity, path)
         except UserError:  # cut off, or of an older version: computed again
             pass
-    result = _compare(request, progress, cancelled)
-    store.save(path, result)
-    return result
+    store.save(path, _compare(request, progress, cancelled))
+    return store.load(PairSimilarity, path)
 
 
 def _compare(request: PairRequest, progress: Progress, cancelled: IsCancelled) -> PairSimilarity:

@@ -54,15 +54,15 @@ class PairSimilarity:
     procrustes: np.ndarray  # (L1, L2) degrees between the shapes of class means; NaN: undefined
 
 
-def with_files(runs: tuple[Run, ...], data_id: str | None = None) -> tuple[Run, ...]:
-    """The runs of which at least one checkpoint file is there, on that data set."""
-    return tuple(
-        run
-        for run in runs
-        if run.data
-        and (data_id is None or any(d.id == data_id for d in run.data))
-        and epochs_with_files(run)
-    )
+def with_files(runs: tuple[Run, ...]) -> tuple[Run, ...]:
+    """The runs that name data, and of which at least one checkpoint file is there."""
+    return tuple(run for run in runs if run.data and epochs_with_files(run))
+
+
+def shared_data(first: Run, second: Run) -> tuple[str, ...]:
+    """Ids of the data sets that both runs name, in the first one's order."""
+    names = {entry.id for entry in second.data}
+    return tuple(entry.id for entry in first.data if entry.id in names)
 
 
 def epochs_with_files(run: Run) -> tuple[int | None, ...]:

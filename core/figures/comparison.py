@@ -25,16 +25,16 @@ from core.figures.theme import (
     log_axis,
     message,
     number,
-    reference_y,
     short_labels,
     significant,
     text_on,
+    theory_line,
 )
 
 Statistic = Literal["mean", "sd"]
 
 _IN_LEGEND = 3
-_LABEL = 26  # characters of a label at the end of a line
+_LABEL = 34  # characters of a label at the end of a line
 _MARK = "circle-open"
 _MOST_MARKERS = 40  # epochs up to which every one has a marker
 
@@ -57,27 +57,53 @@ def overlay(curves: Sequence[Curve], key: str, split: Split, style: Style) -> go
     for i, one in drawn:
         traces += _curve(one, i, key, style)
     everything = np.concatenate([c.epochs for _, c in drawn])
-    values = np.concatenate([c.mean[_known(c, quantity.log)] for _, c in drawn])
+    limit = quantity.threshold if split == "train" else None
+    ends = _ends([c for _, c in drawn], quantity.log, limit)
     fig = figure(
         style,
         traces,
         height=max(style.measures.height, 400 if style.is_large else 0),
         xaxis={**epoch_axis(everything, ticks=7), "title": {"text": "epoch"}},
-        yaxis={"title": {"text": quantity.axis}, **_scale(values, quantity.log)},
+        yaxis={"title": {"text": quantity.axis}, **_scale(ends, quantity.log)},
     )
-    if quantity.threshold is not None and split == "train":
-        limit = number(quantity.threshold, 2)
-        reference_y(fig, quantity.threshold, f"collapsed below {limit}", style)
+    if limit is not None:
+        _threshold(fig, limit, quantity.log, style)
     _name_lines(fig, [c for _, c in drawn], [i for i, _ in drawn], quantity.log, style)
     return fig
+
+
+def _ends(curves: Sequence[Curve], log: bool, limit: float | None) -> tuple[float, float]:
+    """Smallest and largest value drawn: lines, bands, and the threshold."""
+    values = [v[_known(c, log)] for c in curves for v in (c.low, c.mean, c.high)]
+    everything = np.concatenate([*values, [] if limit is None else [limit]])
+    everything = everything[everything > 0] if log else everything
+    return float(everything.min()), float(everything.max())
+
+
+def _threshold(fig: go.Figure, limit: float, log: bool, style: Style) -> None:
+    line = theory_line(style)
+    fig.add_shape(type="line", x0=0, x1=1, xref="x domain", y0=limit, y1=limit, line=line)
+    fig.add_annotation(
+        x=1,
+        xref="x domain",
+        xanchor="right",
+        y=float(np.log10(limit)) if log else limit,
+        yanchor="bottom",
+        yshift=-1,
+        text=f"collapsed below {number(limit, 2)}",
+    )
 
 
 def _known(one: Curve, log: bool) -> np.ndarray:
     return np.isfinite(one.mean) & ((one.mean > 0) | (not log))
 
 
-def _scale(values: np.ndarray, log: bool) -> dict[str, Any]:
-    return log_axis(values) if log else {"nticks": 6}
+def _scale(ends: tuple[float, float], log: bool) -> dict[str, Any]:
+    """The axis from the smallest to the largest value, with a margin."""
+    low, high = np.log10(ends) if log else np.array(ends)
+    margin = 0.05 * (high - low) or 0.5
+    span = {"range": [float(low - margin), float(high + margin)]}
+    return (log_axis(np.array(ends)) if log else {"nticks": 6}) | span
 
 
 def _curve(one: Curve, index: int, key: str, style: Style) -> list[dict[str, Any]]:
@@ -194,14 +220,12 @@ def _name_lines(
     labels = short_labels([c.title for c in curves], _LABEL)
     ends = [(c.epochs[k][-1], c.mean[k][-1]) for c in curves for k in (_known(c, log),)]
     heights = np.array([np.log10(v) if log else v for _, v in ends], dtype=np.float64)
-    whole = np.concatenate([c.mean[_known(c, log)] for c in curves])
-    whole = np.log10(whole) if log else whole
-    scale = 0.78 * fig.layout.height / (float(whole.max() - whole.min()) or 1.0)
-    shifts = spread_out(heights * scale, 1.2 * ticks) - heights * scale
-    # labels that were pushed apart stay inside the plot
-    top = (float(whole.max()) - heights) * scale
-    over = float(np.max(shifts - top, initial=0.0))
-    shifts -= max(0.0, over - ticks)
+    bottom, top = fig.layout.yaxis.range
+    pixels = fig.layout.height - 12 - 3.6 * ticks  # of the axis: the rest is margins and titles
+    places = (heights - bottom) / (top - bottom) * pixels
+    wanted = spread_out(places, 1.2 * ticks)
+    wanted -= max(0.0, float(wanted.max()) - pixels)  # labels pushed apart stay on the figure
+    shifts = wanted - places
     last = float(place(max(e for e, _ in ends)))
     for label, height, shift, i in zip(labels, heights, shifts, looks, strict=True):
         color = series_look(i, style)["color"]
