@@ -147,14 +147,22 @@ class CifarResNet(ResNet):
         widths: Sequence[int],
         classes: int,
         stem_stride: int = 1,
+        stem_pool: bool = False,
     ) -> None:
         super().__init__(
-            BasicBlock, (1,) * len(widths), widths, classes, input_shape[0], stem_stride=stem_stride
+            BasicBlock,
+            (1,) * len(widths),
+            widths,
+            classes,
+            input_shape[0],
+            stem_stride=stem_stride,
+            stem_pool=stem_pool,
         )
         self.input_shape = tuple(input_shape)
         self.widths = tuple(widths)
         self.classes = classes
         self.stem_stride = stem_stride
+        self.stem_pool = stem_pool
 
     def metadata(self) -> dict[str, str]:
         """What a checkpoint must store (as safetensors metadata) so that ``build`` restores it."""
@@ -164,6 +172,7 @@ class CifarResNet(ResNet):
             "widths": describe.write(self.widths),
             "classes": str(self.classes),
             "stem_stride": str(self.stem_stride),
+            "stem_pool": str(self.stem_pool).lower(),
         }
 
     @classmethod
@@ -174,6 +183,7 @@ class CifarResNet(ResNet):
             describe.integers(metadata, "widths"),
             describe.integer(metadata, "classes"),
             describe.integer(metadata, "stem_stride", limit=4),
+            describe.word(metadata, "stem_pool", "false") == "true",
         )
 
 

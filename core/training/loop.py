@@ -105,6 +105,10 @@ class _Loop:
         self.train_set, self.test_set = train_set, test_set
         self.metadata = metadata
         self.saved = set(checkpoint_epochs(recipe.epochs, recipe.checkpoints))
+        self.scored = self.saved | {
+            e for e in range(recipe.epochs) if e <= 10 or e % recipe.scored_every == 0
+        }
+        self.told = ""
 
     def go(self, seconds: float, resumed: bool, progress: Progress, cancelled: IsCancelled) -> None:
         started = time.perf_counter() - seconds
@@ -117,7 +121,8 @@ class _Loop:
                 self._keep(time.perf_counter() - started)
                 raise Cancelled
             self.training.epoch()
-            told = self._score(epoch, time.perf_counter() - started)
+            if epoch in self.scored:
+                self.told = self._score(epoch, time.perf_counter() - started)
             now = time.perf_counter()
             if epoch in self.saved or now - published > PUBLISH_SECONDS:
                 self.writer.publish()
@@ -125,7 +130,7 @@ class _Loop:
             if now - kept > SAVE_SECONDS:
                 self._keep(now - started)
                 kept = now
-            progress(epoch, self.recipe.epochs, told)
+            progress(epoch, self.recipe.epochs, self.told)
 
     def _score(self, epoch: int, seconds: float) -> str:
         train_loss, train_accuracy = self.training.evaluate(*self.train_set)

@@ -25,7 +25,7 @@ def normalisation(channels: int) -> Norm:
 def build_network(recipe: Recipe, shape: tuple[int, int, int], classes: int) -> MLP | CifarResNet:
     """The freshly initialised network of a recipe for images of ``shape`` (C, H, W)."""
     if recipe.network == "resnet":
-        return CifarResNet(shape, recipe.widths, classes, stem_stride=2)
+        return CifarResNet(shape, recipe.widths, classes, stem_stride=2, stem_pool=True)
     return MLP(shape, recipe.widths, classes, recipe.activation, recipe.batch_norm)
 
 

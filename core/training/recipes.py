@@ -33,6 +33,7 @@ class Recipe:
     start: str | None = None  # recipe whose trained network this one starts from
     probe_epochs: int = 0  # in which only the classifier is trained, before everything is
     shifted_data: tuple[str, ...] = ()  # on which the trained network's accuracy is measured
+    scored_every: int = 1  # epochs between two rows of the history, after the first ten
     seeds: int = 1  # runs bundled: seed 0 with its checkpoints, more seeds with measurements only
 
     @property
@@ -53,9 +54,13 @@ _CIFAR = Recipe(
     "cifar10-subset",
     "cifar10",
     network="resnet",
-    widths=(16, 32, 64),
-    epochs=200,
+    widths=(24, 48, 96),
+    epochs=150,
     batch_size=64,
+    learning_rate=0.05,
+    weight_decay=5e-3,
+    checkpoints=8,
+    scored_every=5,
 )
 
 
@@ -173,7 +178,7 @@ _ALL = (
     _cifar("mse", "rescaled MSE", **_MSE),
     _cifar("labels-100", "all labels random", train_data="cifar10-subset@random_labels-100"),
     _cifar("etf", "fixed simplex ETF", classifier="etf"),
-    _cifar("etf-d10", "fixed simplex ETF, d = K", classifier="etf", widths=(16, 32, 10)),
+    _cifar("etf-d10", "fixed simplex ETF, d = K", classifier="etf", widths=(24, 48, 10)),
     _cifar("cmf", "class-mean features", classifier="class_means"),
     _cifar("no-decay", "no weight decay", weight_decay=0.0),
     _cifar("imbalanced-20", "1:20 imbalance", train_data="cifar10-subset@imbalanced-20"),
