@@ -16,8 +16,9 @@ from typing import Any
 import numpy as np
 
 from core.errors import UserError
+from core.training.grid import GRID
+from core.training.grid import GRID
 
-BUNDLED_GRID = Path(__file__).resolve().parent.parent / "training" / "bundled" / "grid.json"
 LOSSES = {"ce": "cross-entropy", "focal": "focal", "ls": "label smoothing", "mse": "MSE"}
 
 
@@ -46,9 +47,9 @@ class LossGrid:
 
 def bundled_grid() -> tuple[LossGrid, ...]:
     """The grids of every loss as they were trained here; empty where there is no such file."""
-    if not BUNDLED_GRID.is_file():
+    if not GRID.is_file():
         return ()
-    return _read(BUNDLED_GRID, BUNDLED_GRID.stat().st_mtime_ns)
+    return _read(GRID, GRID.stat().st_mtime_ns)
 
 
 @lru_cache(maxsize=4)

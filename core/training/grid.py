@@ -1,4 +1,4 @@
-"""The grid width × epochs × seed for every loss, as bundled. Imports no torch.
+"""The cells of the grid width × epochs × seed for every loss. Imports no torch.
 
 After figure 1 of Zhou et al. 2022 ("Are all losses created equal: a neural collapse perspective"),
 which trains wider and wider networks for longer and longer with each loss.
@@ -7,7 +7,6 @@ which trains wider and wider networks for longer and longer with each loss.
 from __future__ import annotations
 
 import itertools
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,27 +27,7 @@ class Cell:
     seed: int
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One trained cell, measured at the end."""
-
-    loss: str
-    width: int  # units of each of the four hidden layers
-    epochs: int
-    seed: int
-    train_accuracy: float
-    test_accuracy: float
-    seconds: float
-
-
 CELLS = tuple(
     Cell(loss, width, epochs, seed)
     for epochs, seed, loss, width in itertools.product(EPOCHS, SEEDS, LOSSES, WIDTHS)
 )
-
-
-def bundled_grid() -> tuple[Row, ...]:
-    """The bundled rows; empty where the grid was not trained."""
-    if not GRID.is_file():
-        return ()
-    return tuple(Row(**row) for row in json.loads(GRID.read_text(encoding="utf-8")))

@@ -176,7 +176,12 @@ _ALL = (
     _cifar("focal", "focal loss", **_FOCAL),
     _cifar("ls", "label smoothing", **_SMOOTHED),
     _cifar("mse", "rescaled MSE", **_MSE),
-    _cifar("labels-100", "all labels random", train_data="cifar10-subset@random_labels-100"),
+    _cifar(
+        "labels-100",
+        "all labels random",
+        train_data="cifar10-subset@random_labels-100",
+        weight_decay=5e-4,
+    ),
     _cifar("etf", "fixed simplex ETF", classifier="etf"),
     _cifar("etf-d10", "fixed simplex ETF, d = K", classifier="etf", widths=(24, 48, 10)),
     _cifar("cmf", "class-mean features", classifier="class_means"),

@@ -60,7 +60,7 @@ def test_the_file_is_read_and_broken_ones_are_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, whole: object
 ) -> None:
     path = tmp_path / "grid.json"
-    monkeypatch.setattr(grids, "BUNDLED_GRID", path)
+    monkeypatch.setattr(grids, "GRID", path)
     assert bundled_grid() == ()
     path.write_text(json.dumps(whole))
     assert len(bundled_grid()) == 3
