@@ -29,7 +29,6 @@ SOURCE = "Zhu et al., A Geometric Analysis of Neural Collapse, NeurIPS 2021"
 OPENED = "opened"
 FIRST = "resnet50"
 QUICK = (10, 100, 1000, 10_000)
-COMPARE = frame.ROOT / "pages" / "compare_runs.py"
 
 
 def opened() -> Network | str:
@@ -119,31 +118,26 @@ def numbers(network: Network, found: Economy) -> None:
         metric("Parameters", figures.short_count(found.learned), f"{found.learned:,}", "total")
         metric(
             "In the classifier",
-            percent(found.classifier_share),
+            figures.percent(found.classifier_share),
             f"K (d + 1) = {found.classifier:,}" if network.bias else f"K d = {found.classifier:,}",
             f"d = {network.dim:,}",
         )
         fixed, both = found.share_saved("fixed"), found.share_saved("narrowed")
         metric(
             "Fixed ETF saves",
-            percent(fixed),
+            figures.percent(fixed),
             f"K d = {found.weights:,} weights" if fixed is not None else found.fixed_reason,
-            "bias is trained" if fixed is not None and network.bias else None,
+            "not possible" if fixed is None else "bias is trained" if network.bias else "no bias",
         )
         extra = found.saved_by_narrowing
         metric(
             "With d = K",
-            percent(both),
+            figures.percent(both),
             f"{found.narrowed:,} trained" if found.narrowed is not None else found.narrowed_reason,
-            None
+            "not possible"
             if extra is None
             else f"{'saves' if extra >= 0 else 'costs'} {figures.short_count(abs(extra))}",
         )
-    name, classes, guess = st.session_state.get("_economy_guess", (None, None, None))
-    if (name, classes) == (network.name, found.classes):
-        st.caption(f"You guessed {guess} %; it is {percent(found.classifier_share)}.")
-    for sentence in remarks(network, found):
-        st.caption(plain(sentence))
 
 
 def metric(label: str, value: str, explained: str, below: str | None) -> None:
@@ -158,29 +152,44 @@ def metric(label: str, value: str, explained: str, below: str | None) -> None:
     )
 
 
-def percent(share: float | None) -> str:
-    return number(None if share is None else 100 * share, 1, " %")
+def words_card(network: Network, found: Economy) -> None:
+    """What was guessed; what is undefined and why; from where on d = K does not pay."""
+    about = Reading("What the counts say of this network, by rule.")
+    with card("words", "In words", about):
+        name, classes, guess = st.session_state.get("_economy_guess", (None, None, None))
+        if (name, classes) == (network.name, found.classes):
+            share = figures.percent(found.classifier_share)
+            st.markdown(f"You guessed {guess} %; it is {share}.")
+        for sentence in remarks(network, found):
+            st.markdown(f"- {plain(sentence)}")
 
 
 def remarks(network: Network, found: Economy) -> list[str]:
-    """What is undefined and why; what does not pay."""
     said = []
-    if found.fixed_reason:
-        said.append(f"Fixed ETF: {found.fixed_reason}.")
-    if found.narrowed_reason and found.narrowed_reason != found.fixed_reason:
-        said.append(f"d = K: {found.narrowed_reason}.")
-    if (extra := found.saved_by_narrowing) is not None:
-        if extra < 0:
-            said.append(
-                f"d = K costs {-extra:,} parameters here: the {network.rule} needs a projection "
-                "as shortcut, which outweighs what the narrow layer saves."
-            )
-        else:
-            said.append(f"d = K: the {network.rule} is narrowed, which saves {extra:,} more.")
+    if found.fixed is not None:
+        said.append(
+            f"Fixed ETF: {network.dim:,} features hold one of up to {network.dim + 1:,} classes. "
+            f"It spares {found.weights:,} weights."
+        )
+    else:
+        said.append(f"Fixed ETF: not possible, as {found.fixed_reason}.")
+    extra, limit = found.saved_by_narrowing, network.pays_below
+    if extra is None:
+        if found.fixed is not None:
+            said.append(f"d = K: not possible, as {found.narrowed_reason}.")
+    elif extra > 0:
+        said.append(f"d = K: the {network.rule} is narrowed, which saves {extra:,} more.")
+    else:
+        said.append(
+            f"d = K: the {network.rule} is narrowed, which costs {-extra:,}: its shortcut becomes "
+            "a projection with more weights than the narrow layer saves."
+        )
+    if extra is not None and limit is not None and limit < network.dim:
+        said.append(f"For this network d = K pays below {limit:,} classes.")
     if network.auxiliary:
         said.append(
             f"Its auxiliary heads, used in training alone, have {network.auxiliary:,} parameters "
-            "a class; they count to the body."
+            "a class more; they count to the body."
         )
     return said
 
@@ -309,16 +318,24 @@ def lecture() -> None:
                 {
                     "network": claim.network,
                     "data": claim.data,
-                    "spared": "W fixed" if claim.way == "weights" else "W fixed, d = K",
+                    "spared": "W" if claim.way == "weights" else "W, d = K",
                     "lecture": f"{claim.percent} %",
                     "here": number(100 * share, decimals, " %"),
-                    "parameters": f"{found.learned:,} → {trained:,}",
+                    "parameters": f"{found.learned:,}",
+                    "trained": f"{trained:,}",
                 }
             )
-        st.table(pd.DataFrame(rows).set_index("network"), border="horizontal")
+        with st.container(key="wide_lecture"):
+            st.table(unbroken(rows), border="horizontal", hide_index=True)
         for claim in LECTURE:
             if claim.note:
                 st.caption(plain(f"{claim.network}: {claim.note}"))
+
+
+def unbroken(rows: list[dict[str, str]]) -> pd.DataFrame:
+    """A table whose cells do not break over lines."""
+    space = "\N{NO-BREAK SPACE}"
+    return pd.DataFrame([{k: v.replace(" ", space) for k, v in row.items()} for row in rows])
 
 
 def what_is_lost() -> None:
@@ -337,13 +354,12 @@ def what_is_lost() -> None:
             "With few epochs, or with rare classes, a learned classifier can be better.\n"
             "- **d = K leaves no room**: features that other tasks could use are gone."
         )
-        if COMPARE.is_file():
-            st.page_link(
-                "pages/compare_runs.py",
-                label="Learned, fixed, d = K and class means: accuracies of trained networks",
-                icon=":material/arrow_forward:",
-                query_params=choices.link(),
-            )
+        st.page_link(
+            "pages/compare_runs.py",
+            label="Compare runs: the same network trained in all these ways",
+            icon=":material/arrow_forward:",
+            query_params=choices.link() | {"family": "classifiers"},
+        )
 
 
 frame.guard(__file__)
@@ -361,6 +377,8 @@ if hidden:
         guess_card(network, classes)
     frame.stop()
 found = economy(network, classes)
+with left:
+    words_card(network, found)
 with right:
     numbers(network, found)
     ways_card(network, found)
@@ -371,7 +389,7 @@ with left:
 with right:
     across_card(pairs, classes, network)
 table_card(pairs)
-left, right = st.columns([3, 2])
+left, right = st.columns([2, 1])
 with left:
     lecture()
 with right:

@@ -56,6 +56,14 @@ class Network:
         """Parameters with a learned classifier of so many classes."""
         return self.body + classes * (self.dim + self.bias + self.auxiliary)
 
+    @property
+    def pays_below(self) -> int | None:
+        """The number of classes from which on d = K saves nothing; None where not defined."""
+        if self.narrow_base is None or self.narrow_slope is None:
+            return None
+        saved = self.body - self.narrow_base  # at K = 0
+        return min(self.dim, -(-saved // self.narrow_slope))
+
 
 @dataclass(frozen=True, slots=True)
 class Economy:

@@ -42,8 +42,11 @@ def short_count(parameters: int) -> str:
     )
 
 
-def _percent(share: float | None, decimals: int = 1) -> str:
-    return number(None if share is None else 100 * share, decimals, " %")
+def percent(share: float | None) -> str:
+    """A share as "8.0 %"; two decimals below one per cent."""
+    if share is None:
+        return "n/a"
+    return number(100 * share, 1 if abs(share) >= 0.00995 else 2, " %")
 
 
 def three_ways(network: Network, found: Economy, style: Style) -> go.Figure:
@@ -75,42 +78,34 @@ def three_ways(network: Network, found: Economy, style: Style) -> go.Figure:
     fig = figure(
         style,
         traces,
-        height=max(258, int(0.7 * style.measures.height)),
         barmode="stack",
-        bargap=0.35,
+        bargap=0.45,
         showlegend=True,
-        margin={"b": 30 if style.size != "presentation" else 44, "r": 12},
-        yaxis={
-            "tickvals": [0, 1, 2],
-            "ticktext": list(ROWS),
-            "range": [2.6, -0.6],
-            "showgrid": False,
-            "showline": False,
-            "ticks": "",
-            "tickfont": {"size": style.measures.ticks, "color": palette.ink},
-        },
+        legend={"traceorder": "normal"},
+        margin={"b": 30 if style.size != "presentation" else 44},
+        yaxis={"range": [2.4, -0.75], "visible": False},
         xaxis={
             "title": {"text": f"parameters ({unit})"},
-            "range": [0, 1.32 * end],
+            "range": [0, 1.01 * end],
             "showgrid": True,
             "nticks": 6,
         },
     )
-    for row, count in enumerate(trained):
-        if count is None:
-            text, x = "not possible, see below", 0.0
-        else:
-            share = 1 - count / found.learned
-            saved = "" if row == 0 else f", {_change(share)}"
-            text, x = f"{short_count(count)}{saved}", max(count, found.learned) / size
-        fig.add_annotation(x=x, y=row, text=text, xanchor="left", xshift=6)
+    for row, (name, count) in enumerate(zip(ROWS, trained, strict=True)):
+        text = "not possible"
+        if count is not None:
+            saved = "" if row == 0 else f", {_change(1 - count / found.learned)}"
+            text = f"{short_count(count)} trained{saved}"
+        fig.add_annotation(
+            x=0, y=row - 0.3, text=f"<b>{name}</b>: {text}", xanchor="left", yanchor="bottom"
+        )
     return fig
 
 
 def _change(saved: float) -> str:
     """ "−8.0 %" for a share saved of 0.08, "+1.2 %" where it costs."""
     sign = MINUS if saved >= 0 else "+"
-    return f"{sign}{number(100 * abs(saved), 1)} %"
+    return f"{sign}{percent(abs(saved))}"
 
 
 def _bars(
@@ -121,7 +116,7 @@ def _bars(
         share = None if value is None else value / found.learned
         texts.append(
             f"<b>{row}: {PARTS[part]}</b><br>{0 if value is None else value:,} trained"
-            f"<br>{_percent(share, 2)} of all parameters"
+            f"<br>{percent(share)} of all parameters"
         )
     return {
         "type": "bar",
@@ -144,8 +139,12 @@ def _spared(
     whole = rows[0]
     assert whole is not None
     traces = []
+    gone = 0
     for part in (1, 2):
         less = [0 if r is None else max(0, whole[part] - r[part]) for r in rows]
+        if part == 2 and found.narrowed is not None:  # the bar ends where the learned one ends
+            less[2] = max(0, min(less[2], found.learned - found.narrowed - gone))
+        gone = less[2]
         if not any(less):
             continue
         what = "gone with d = K" if part == 1 else "fixed, not trained"
@@ -155,14 +154,14 @@ def _spared(
                 "orientation": "h",
                 "name": f"{PARTS[part]}, spared",
                 "y": [0, 1, 2],
-                "x": [v / size for v in less],
+                "x": [v / size if v else None for v in less],
                 "marker": {
                     "color": translucent(colors[part], _NOT_TRAINED),
                     "line": {"color": colors[part], "width": 1},
                 },
                 "text": [
                     f"<b>{PARTS[part]}: {what}</b><br>{v:,}<br>"
-                    f"{_percent(v / found.learned, 2)} of all parameters"
+                    f"{percent(v / found.learned)} of all parameters"
                     for v in less
                 ],
                 "textposition": "none",
@@ -192,18 +191,18 @@ def over_classes(network: Network, found: Curve, chosen: Economy, style: Style) 
     for name, values, color, dash in lines:
         if not np.isfinite(values).any():
             continue
-        percent = 100 * values
+        shares = 100 * values
         traces.append(
             {
                 "type": "scatter",
                 "mode": "lines",
                 "name": name,
                 "x": found.classes,
-                "y": [float(v) if np.isfinite(v) else None for v in percent],
+                "y": [float(v) if np.isfinite(v) else None for v in shares],
                 "line": {"color": color, "width": measures.line, "dash": dash},
                 "text": [
                     f"<b>{int(k):,} classes</b><br>{name} {number(float(v), 1, ' %')}"
-                    for k, v in zip(found.classes, percent, strict=True)
+                    for k, v in zip(found.classes, shares, strict=True)
                 ],
                 "hovertemplate": "%{text}<extra></extra>",
             }
@@ -228,8 +227,7 @@ def over_classes(network: Network, found: Curve, chosen: Economy, style: Style) 
                 "line": {"color": palette.background, "width": 1.5},
             },
             "text": [
-                f"<b>{chosen.classes:,} classes, chosen</b><br>{n} {_percent(s)}"
-                for n, s, _ in here
+                f"<b>{chosen.classes:,} classes, chosen</b><br>{n} {percent(s)}" for n, s, _ in here
             ],
             "hovertemplate": "%{text}<extra></extra>",
             "showlegend": False,
@@ -320,7 +318,7 @@ def across(
     height = style.measures.height
     ranges = [_log_range(x, 0.06), _log_range(y, 0.1)]
     labelled = [i for i, (n, _) in enumerate(pairs) if n.name in named or i in here]
-    bounds = (0.86 * measures.width, height - 90.0)
+    bounds = (0.62 * measures.width, height - 90.0)  # in a column of a page of two
     pixels = np.column_stack(
         [
             (np.log10(x) - ranges[0][0]) / (ranges[0][1] - ranges[0][0]) * bounds[0],
@@ -367,8 +365,8 @@ def _about(network: Network, found: Economy) -> str:
     lines = [
         f"<b>{escape(network.title)}</b>",
         f"{found.learned:,} parameters, d = {network.dim:,}",
-        f"classifier {_percent(found.classifier_share)}",
-        f"fixed ETF saves {_percent(found.share_saved('fixed'))}",
-        f"with d = K {_percent(found.share_saved('narrowed'))}",
+        f"classifier {percent(found.classifier_share)}",
+        f"fixed ETF saves {percent(found.share_saved('fixed'))}",
+        f"with d = K {percent(found.share_saved('narrowed'))}",
     ]
     return "<br>".join(lines)
