@@ -524,8 +524,8 @@ RULES: dict[str, _Rule] = {
     "regularisation": _Rule(
         "Weight decay and batch norm bring the features closer to collapse.",
         "Zhu et al., NeurIPS 2021; Rangamani and Banburski-Fahey, ICASSP 2022, Neural collapse in "
-        "deep homogeneous classifiers and the role of weight decay; Pan and Cao 2023, Towards understanding neural "
-        "collapse: the effects of batch normalization and weight decay",
+        "deep homogeneous classifiers and the role of weight decay; Pan and Cao 2023, Towards "
+        "understanding neural collapse: the effects of batch normalization and weight decay",
         _regularisation,
     ),
     "imbalance": _Rule(

@@ -17,7 +17,6 @@ import numpy as np
 
 from core.errors import UserError
 from core.training.grid import GRID
-from core.training.grid import GRID
 
 LOSSES = {"ce": "cross-entropy", "focal": "focal", "ls": "label smoothing", "mse": "MSE"}
 

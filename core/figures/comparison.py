@@ -36,6 +36,7 @@ Statistic = Literal["mean", "sd"]
 _IN_LEGEND = 3
 _LABEL = 34  # characters of a label at the end of a line
 _MARK = "circle-open"
+_MOST_POINTS = 120  # of a line
 _MOST_MARKERS = 40  # epochs up to which every one has a marker
 
 
@@ -109,7 +110,7 @@ def _scale(ends: tuple[float, float], log: bool) -> dict[str, Any]:
 def _curve(one: Curve, index: int, key: str, style: Style) -> list[dict[str, Any]]:
     quantity = QUANTITIES[key]
     look = series_look(index, style)
-    known = _known(one, quantity.log)
+    known = _known(one, quantity.log) & _drawn(one.epochs)
     x = place(one.epochs).round(4)
     name = escape(one.title)
     traces: list[dict[str, Any]] = []
@@ -129,7 +130,7 @@ def _curve(one: Curve, index: int, key: str, style: Style) -> list[dict[str, Any
                 "showlegend": False,
             }
         )
-    dense = len(one.epochs) > _MOST_MARKERS
+    dense = int(known.sum()) > _MOST_MARKERS
     traces.append(
         {
             "type": "scatter",
@@ -147,7 +148,17 @@ def _curve(one: Curve, index: int, key: str, style: Style) -> list[dict[str, Any
             "hovertemplate": "%{text}<extra></extra>",
         }
     )
-    return traces + _terminal(one, known, key, look["color"], style)
+    whole = _known(one, quantity.log)
+    return traces + _terminal(one, whole, key, look["color"], style)
+
+
+def _drawn(epochs: np.ndarray) -> np.ndarray:
+    """(E,) of a long history, epochs that stand apart on the axis; the first and the last always
+    do."""
+    spot = np.floor(place(epochs) / max(float(place(epochs[-1])), 1e-9) * _MOST_POINTS)
+    drawn = np.diff(spot, prepend=-1.0) > 0
+    drawn[-1] = True
+    return drawn
 
 
 def _short(values: np.ndarray) -> list[float]:

@@ -128,9 +128,15 @@ def measure_missing(compared: Compared) -> None:
         for run in group.runs:
             for split in ("train", "test"):
                 entry = data_of(run, split)
-                if entry is None or not missing(run, entry.id):
+                if entry is None or _complete(run, compared.measured(run, entry.id)):
+                    continue
+                if not missing(run, entry.id):
                     continue
                 what = f"Measuring {run.title} on {entry.title}"
                 if result_of("compare_measure", JOB, request_of(run, entry.id), what) is None:
                     return
                 _kept.clear()
+
+
+def _complete(run: Run, known: Dynamics | None) -> bool:
+    return known is not None and {c.file for c in run.checkpoints} <= set(known.files)
