@@ -53,8 +53,8 @@ MEANINGS = {
     "cosine_std": "How much the cosines between pairs of class means differ; 0 for a simplex ETF.",
     "twonn": "Intrinsic dimension of the penultimate features (TwoNN). Collapsed class means span "
     "K − 1 dimensions.",
-    "nonzero_fraction": "The share of penultimate activations that are not zero; not defined "
-    "where that layer is no activation.",
+    "nonzero_fraction": "The share of activations that are not zero in the last activation layer "
+    "up to the penultimate one.",
     "loss": "Mean cross-entropy of the outputs, whatever loss the network was trained with, so "
     "that networks of different losses share an axis.",
 }
