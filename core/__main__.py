@@ -198,8 +198,10 @@ def _identify(arguments: argparse.Namespace) -> None:
 def _recipes(_: argparse.Namespace) -> None:
     from core.training.recipes import RECIPES
 
+    width = max(map(len, RECIPES))
     for recipe in RECIPES.values():
-        print(f"{recipe.name:16} {recipe.title}, {recipe.epochs} epochs")
+        after = f", after {recipe.start}" if recipe.start else ""
+        print(f"{recipe.name:{width}}  {recipe.title}, {recipe.epochs} epochs{after}")
 
 
 def _train(arguments: argparse.Namespace) -> None:
@@ -221,16 +223,13 @@ def _train(arguments: argparse.Namespace) -> None:
 
 def _runs(arguments: argparse.Namespace) -> None:
     from core import report
-    from core.library import run_table
+    from core.run_table import lines, run_table
 
     table = run_table()
     if arguments.json:
         _write(arguments.json, report.dump(table))
     if arguments.json != "-":
-        for row in table:
-            final = row["final"]
-            print(f"{row['name']:20} {row['data']:12} {len(row['epochs']):3} epochs  ", end="")
-            print(", ".join(f"{k} {v:.4g}" for k, v in final.items() if v is not None))
+        print("\n".join(lines(table)))
 
 
 def _summary(analysis: Analysis) -> str:

@@ -13,7 +13,6 @@ from collections import Counter
 from dataclasses import asdict, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 from core import store
 from core.checkpoints.plain_folders import natural
@@ -270,35 +269,3 @@ def data_key(request: AnalysisRequest) -> str | None:
         return request.data
     sha256 = file_sha256(Path(data))
     return sha256 if corruption is None else spec_of(sha256, *corruption)
-
-
-def run_table() -> list[dict[str, Any]]:
-    """One row per run: its last checkpoint's accuracies and collapse, for ``core runs``."""
-    return [_row(run) for run in runs()]
-
-
-def _row(run: Run) -> dict[str, Any]:
-    final: dict[str, float | None] = {
-        key: run.history[key][-1]
-        for key in ("train_accuracy", "test_accuracy")
-        if run.history.get(key)
-    }
-    analysis = _last_analysis(run)
-    if analysis is not None:
-        final.setdefault("test_accuracy", analysis.accuracy)
-        if analysis.penultimate is not None:
-            final |= analysis.penultimate.collapse.values()
-    return {
-        "name": run.id,
-        "recipe": run.recipe,
-        "epochs": list(run.epochs),
-        "data": run.first_data,
-        "final": final | run.results,
-    }
-
-
-def _last_analysis(run: Run) -> Analysis | None:
-    try:
-        return load(run.id) if run.checkpoints else None
-    except UserError:
-        return None

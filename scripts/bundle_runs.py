@@ -27,7 +27,7 @@ from core.library import BUNDLED_RUNS
 
 
 def measured(run: Run, data_id: str) -> Dynamics:
-    """The run's dynamics on one of its data sets; on the CPU, so that they are the same anywhere."""
+    """The dynamics of a run on one of its data sets; on the CPU, so that they come out the same."""
     from core.dynamics import compute
 
     made = compute.run(request_of(run, data_id, device="cpu"))

@@ -47,7 +47,7 @@ class Training:
         if start is not None:
             self._start_from(network, start)
         format_ = memory_format(network, x.device)
-        self.model: MLP | CifarResNet = network.to(x.device, memory_format=format_)
+        self.model: MLP | CifarResNet = network.to(x.device, memory_format=format_)  # type: ignore[call-overload]
         self.x = x.contiguous(memory_format=format_)
         self.loss = losses.make(recipe.loss, recipe.loss_parameters)
         self.means: ClassMeansClassifier | None = None
@@ -164,7 +164,7 @@ class Training:
             total.backward()
             return total
 
-        self.optimiser.step(closure)
+        self.optimiser.step(closure)  # type: ignore[arg-type]
 
     def _keep_features(self, layer: nn.Module, inputs: tuple[Tensor, ...]) -> None:
         self._features = inputs[0]
