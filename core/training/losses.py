@@ -37,8 +37,8 @@ def make(name: str, parameters: dict[str, float]) -> Loss:
     """The loss of that name: ``ce``, ``focal`` (focusing), ``ls`` (smoothing), ``mse`` (weight,
     target)."""
     if name == "focal":
-        return partial(focal, **parameters)
+        return partial(focal, focusing=parameters["focusing"])
     if name == "mse":
-        return partial(rescaled_mse, **parameters)
+        return partial(rescaled_mse, weight=parameters["weight"], target=parameters["target"])
     smoothing = parameters.get("smoothing", 0.0) if name == "ls" else 0.0
     return partial(functional.cross_entropy, label_smoothing=smoothing)
