@@ -7,7 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PORT ?= 8501
 
-.PHONY: help install run test lint format bench pictures bundle clean
+.PHONY: help install run test lint format bench pictures bundle runs clean
 
 help:
 	@echo "make run       install and open the app on a bundled trained network"
@@ -16,7 +16,8 @@ help:
 	@echo "make format    let ruff format the code"
 	@echo "make bench     benchmarks: ratios against peers, each measured in one run"
 	@echo "make pictures  take the pictures of README again (needs Chromium)"
-	@echo "make bundle    train the bundled run and make all bundled analyses again"
+	@echo "make bundle    make all bundled analyses again"
+	@echo "make runs      train and measure the bundled runs again (hours); RUNS=… names some of them"
 
 $(BIN)/python:
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed; install it, or name it: make run PYTHON=…" >&2; exit 1; }
@@ -56,6 +57,11 @@ pictures: $(VENV)/.test
 bundle: install
 	$(BIN)/python -m scripts.bundle
 	$(BIN)/python -m scripts.bundle_profiles
+
+runs: install
+	OMP_NUM_THREADS=1 $(BIN)/python -m scripts.train_runs --out build/runs $(RUNS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m scripts.bundle_runs --from build/runs $(RUNS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m scripts.train_grid
 
 clean:
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,10 +1,9 @@
-"""Make everything that is bundled again: the trained run, and the analysis of every checkpoint.
+"""Make the bundled analyses again.
 
-python -m scripts.bundle              all of it (about half an hour on two cores)
-python -m scripts.bundle RUN …        the analyses of these runs only
-python -m scripts.bundle --train RUN  train the run again from its recipe first
+python -m scripts.bundle              of every run that has some (about ten minutes on two cores)
+python -m scripts.bundle RUN …        of these runs
 
-A run may list a published checkpoint that is too large for the repository: --files FOLDER says
+``scripts.train_runs`` and ``scripts.bundle_runs`` train the runs. A run may list a published checkpoint that is too large for the repository: --files FOLDER says
 where it is (run.json tells where it was published); without it the run's analysis stays as it is.
 """
 
@@ -12,8 +11,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import shutil
-import tempfile
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -49,30 +46,17 @@ def bundle(folder: Path, epoch: int | None, data_id: str, files: Path | None) ->
     return f"{path.parent.parent.name}/{path.name}  {path.stat().st_size / 1024:.0f} KiB"
 
 
-def train_again(run: Run) -> None:
-    """Replace a trained run by what its recipe makes now."""
-    from core.training.loop import train
-    from core.training.recipes import find_recipe
-
-    if run.recipe is None or run.seed is None:
-        return
-    with tempfile.TemporaryDirectory(dir=run.folder.parent) as temporary:
-        made = train(find_recipe(run.recipe), Path(temporary) / run.id, seed=run.seed)
-        shutil.rmtree(run.folder)
-        made.folder.replace(run.folder)
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("runs", nargs="*")
-    parser.add_argument("--train", action="store_true")
     parser.add_argument("--files", type=Path)
     arguments = parser.parse_args()
     os.environ.setdefault("OMP_NUM_THREADS", "1")
-    chosen = [r for r in library.runs() if not arguments.runs or r.id in arguments.runs]
-    for run in chosen:
-        if arguments.train or not arguments.runs:
-            train_again(run)
+    chosen = [
+        run
+        for run in library.runs()
+        if run.id in arguments.runs or (not arguments.runs and (run.folder / "analyses").is_dir())
+    ]
     work = [
         (run.folder, checkpoint.epoch, data.id, arguments.files)
         for run in map(open_run, (r.folder for r in chosen))

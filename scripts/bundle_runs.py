@@ -2,7 +2,7 @@
 
 python -m scripts.bundle_runs --from FOLDER [RUN …]
 
-FOLDER is what ``scripts.train_runs`` wrote. Seeds other than 0 are bundled without their checkpoint
+FOLDER is what ``scripts.train_runs`` wrote (or checkpoints itself, to measure again). Seeds other than 0 are bundled without their checkpoint
 files, and their measurements without the points that are drawn.
 """
 
@@ -49,10 +49,10 @@ def bundle(folder: Path) -> str:
     target = BUNDLED_RUNS / run.id
     found = {entry.id: measured(run, entry.id) for entry in run.data}
     shutil.rmtree(target / "dynamics", ignore_errors=True)
-    target.mkdir(exist_ok=True)
-    shutil.copy2(folder / "run.json", target / "run.json")
-    for checkpoint in run.checkpoints if run.seed == 0 else ():
-        if not (target / checkpoint.file).exists() or target != folder:
+    if target.resolve() != folder.resolve():
+        target.mkdir(exist_ok=True)
+        shutil.copy2(folder / "run.json", target / "run.json")
+        for checkpoint in run.checkpoints if run.seed == 0 else ():
             shutil.copy2(folder / checkpoint.file, target / checkpoint.file)
     for data_id, made in found.items():
         store.save(bundled_path(replace(run, folder=target), data_id), made)
