@@ -1,0 +1,191 @@
+"""The page Training dynamics on synthetic runs: what it shows, and what it says where it cannot."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from runs import EPOCHS, HOSTILE, write_runs
+from streamlit.testing.v1 import AppTest
+from synthetic_dynamics import synthetic_dynamics
+
+from core import store
+from core.checkpoints.runs import DataEntry, Run, RunCheckpoint, open_run, write_run
+from core.dynamics.kept import bundled_path
+from pages._ui.dynamics import progress_of, shown_data
+
+Show = Callable[..., AppTest]
+
+
+def measured(run: Run, **options: Any) -> None:
+    """Dynamics of all checkpoints on all data sets beside the run, and a small analysis of each."""
+    for seed, entry in enumerate(run.data):
+        made = synthetic_dynamics(epochs=run.epochs, data=entry.id, seed=seed, **options)
+        made = replace(made, files=tuple(c.file for c in run.checkpoints))
+        store.save(bundled_path(run, entry.id), made)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("runs")
+    write_runs(root)
+    run = open_run(root / "epochs")
+    measured(run)
+    titled = replace(
+        run, id="hostile-run", folder=root / "hostile-run", title="<b>Run</b> $x$ :red[y]"
+    )
+    (titled.folder / "analyses").mkdir(parents=True)
+    for file in (run.folder / "analyses").glob("*.npz"):
+        (titled.folder / "analyses" / file.name).write_bytes(file.read_bytes())
+    write_run(titled)
+    measured(titled, classes=4, class_names=(*HOSTILE, "d"))
+    growing = replace(
+        run,
+        id="growing",
+        folder=root / "growing",
+        finished=False,
+        settings={"epochs": 200},
+        history={"epoch": [0, 10, 100], "train_accuracy": [0.1, 0.5, 0.9]},
+    )
+    (growing.folder / "analyses").mkdir(parents=True)
+    for file in (run.folder / "analyses").glob("*.npz"):
+        (growing.folder / "analyses" / file.name).write_bytes(file.read_bytes())
+    write_run(growing)
+    measured(growing)
+    return root
+
+
+@pytest.fixture
+def show(show_page: Callable[..., Show], folder: Path) -> Show:
+    return show_page("training_dynamics", folder)
+
+
+def charts(app: AppTest) -> dict[str, dict[str, Any]]:
+    found = app.get("plotly_chart")
+    return {chart.proto.id.split("-")[-1]: json.loads(chart.proto.spec) for chart in found}
+
+
+def film_of(app: AppTest) -> dict[str, Any]:
+    return next(chart for chart in charts(app).values() if chart.get("frames"))
+
+
+def said(app: AppTest) -> str:
+    return " ".join([*(m.value for m in app.markdown), *(c.value for c in app.caption)])
+
+
+def test_a_run_is_shown_over_all_its_epochs_on_both_data_sets(show: Show) -> None:
+    app = show(run="epochs")
+    film = film_of(app)
+    assert [frame["name"] for frame in film["frames"]] == [str(e) for e in EPOCHS]
+    assert [t["name"] for t in film["data"] if t.get("showlegend")] == ["train", "test"]
+    assert film["layout"]["sliders"][0]["active"] == len(EPOCHS) - 1
+    assert len(charts(app)) == 4
+    assert "on the training data" in said(app)
+    assert "on the test data" in said(app)
+    assert f"{len(EPOCHS)} checkpoints, epochs 0 to 100" in said(app)
+
+
+def test_the_film_starts_at_the_epoch_of_the_sidebar(show: Show) -> None:
+    app = show(run="epochs", epoch="10")
+    assert film_of(app)["layout"]["sliders"][0]["active"] == 1
+    app.button(key="dynamics_next").click().run()
+    assert app.select_slider(key="choice_epoch").value == 100
+    assert film_of(app)["layout"]["sliders"][0]["active"] == 2
+    app.button(key="dynamics_next").click().run()
+    assert app.select_slider(key="choice_epoch").value == 100
+    for _ in range(3):
+        app.button(key="dynamics_previous").click().run()
+    assert film_of(app)["layout"]["sliders"][0]["active"] == 0
+    assert app.query_params["epoch"] == "0"
+
+
+def points(app: AppTest) -> list[float]:
+    return next(t for t in film_of(app)["data"] if t["name"] == "samples")["x"]
+
+
+def test_geometry_and_maps_follow_the_split(show: Show) -> None:
+    train = show(run="epochs")
+    test = show(run="epochs", split="test")
+    assert points(train) != points(test)
+    assert test.query_params["split"] == "test"
+    nc1 = [c["data"][0]["z"] for a in (train, test) for c in charts(a).values() if is_map(c, "NC1")]
+    assert len(nc1) == 2
+    assert nc1[0] != nc1[1]
+
+
+def is_map(chart: dict[str, Any], name: str) -> bool:
+    return bool(chart["data"][0]["type"] == "heatmap" and chart["data"][0]["name"] == name)
+
+
+def test_the_table_has_every_epoch_of_both_data_sets(show: Show) -> None:
+    table = show(run="epochs").dataframe[0].value
+    assert len(table) == 2 * len(EPOCHS)
+    assert {"epoch", "data", "accuracy", "nc1", "nc3", "cosine_std", "twonn"} <= set(table.columns)
+    wanted = synthetic_dynamics(epochs=EPOCHS, data="digits-test", seed=0).collapse["nc1"]
+    np.testing.assert_allclose(table[table.data == "test"].nc1, wanted)
+
+
+def test_zero_error_is_said_and_marked_or_said_to_be_missing(show: Show, folder: Path) -> None:
+    assert "never stays zero" in said(show(run="epochs"))
+    run = open_run(folder / "epochs")
+    history = {"epoch": [0, 7, 100], "train_accuracy": [0.2, 1.0, 1.0]}
+    write_run(replace(run, history=history))
+    try:
+        app = show(run="epochs")
+        assert "zero from epoch 7 on" in said(app)
+        labels = [a["text"] for a in film_of(app)["layout"]["annotations"]]
+        assert labels.count("zero error") == 9
+    finally:
+        write_run(run)
+
+
+def test_a_single_checkpoint_has_a_way_on(show: Show) -> None:
+    app = show(run="full")
+    assert not app.get("plotly_chart")
+    assert "is a single checkpoint" in said(app)
+    links = [link.proto for link in app.get("page_link")]
+    assert any(proto.query_string == "run=epochs" for proto in links)
+
+
+def test_titles_and_classes_are_no_markup(show: Show) -> None:
+    app = show(run="hostile-run")
+    text = json.dumps(list(charts(app).values())).replace("\\u003c", "<")
+    for markup in ("<script", "$x$", "<a "):
+        assert markup not in text
+    assert "<b>Run" not in said(app)
+
+
+def test_a_run_that_still_trains_says_how_far_it_is(show: Show) -> None:
+    app = show(run="growing")
+    assert "training: epoch 100 of 200" in said(app)
+    assert "training: epoch" not in said(show(run="epochs"))
+
+
+def test_how_far_a_training_is() -> None:
+    run = Run("a", Path(), "A", "", (), ())
+    assert progress_of(run) == "not begun"
+    assert progress_of(replace(run, history={"train_loss": [3, 2, 1]})) == "epoch 2"
+    begun = replace(run, history={"epoch": [0, 5], "train_loss": [3, 2]}, settings={"epochs": 9})
+    assert progress_of(begun) == "epoch 5 of 9"
+    assert progress_of(replace(run, checkpoints=(RunCheckpoint("a", 4),))) == "epoch 4"
+
+
+@pytest.mark.parametrize(
+    ("ids", "train", "test"),
+    [
+        (("digits-train", "digits-test"), "digits-train", "digits-test"),
+        (("digits-test", "digits-train"), "digits-train", "digits-test"),
+        (("mine.npz", "other.npz", "third"), "mine.npz", "other.npz"),
+        (("digits-test", "digits-train@labels=0.5"), "digits-train@labels=0.5", "digits-test"),
+        (("only",), "only", None),
+    ],
+)
+def test_which_data_are_training_data(ids: tuple[str, ...], train: str, test: str | None) -> None:
+    found = shown_data([DataEntry(i, i) for i in ids])
+    assert found["train"].id == train
+    assert (found["test"].id if "test" in found else None) == test
