@@ -3,7 +3,9 @@
 python -m scripts.bundle              of every run that has some (about ten minutes on two cores)
 python -m scripts.bundle RUN …        of these runs
 
-``scripts.train_runs`` and ``scripts.bundle_runs`` train the runs. A run may list a published checkpoint that is too large for the repository: --files FOLDER says
+``scripts.train_runs`` and ``scripts.bundle_runs`` train the runs and measure their checkpoints.
+
+A run may list a published checkpoint that is too large for the repository: --files FOLDER says
 where it is (run.json tells where it was published); without it the run's analysis stays as it is.
 """
 

@@ -2,8 +2,8 @@
 
 python -m scripts.bundle_runs --from FOLDER [RUN …]
 
-FOLDER is what ``scripts.train_runs`` wrote (or checkpoints itself, to measure again). Seeds other than 0 are bundled without their checkpoint
-files, and their measurements without the points that are drawn.
+FOLDER is what ``scripts.train_runs`` wrote, or checkpoints itself, to measure again. Seeds other
+than 0 are bundled without their checkpoint files, and without the points that are drawn.
 """
 
 from __future__ import annotations
