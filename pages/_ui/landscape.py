@@ -239,8 +239,7 @@ def _read(path: str, changed: int) -> Landscape:
 
 def _may_start(waiting: list[LandscapeRequest]) -> bool:
     """Whether to go on: says what it will take, and asks where that is long."""
-    asked: set[LandscapeRequest] = st.session_state.setdefault("_landscapes_asked", set())
-    if set(waiting) <= asked:
+    if set(waiting) <= _asked():
         return True
     seconds = 0.0
     for i, request in enumerate(waiting):
@@ -254,7 +253,7 @@ def _may_start(waiting: list[LandscapeRequest]) -> bool:
             return False
         seconds += trial.seconds(request.points, request.images)
     if seconds <= AT_ONCE:
-        asked.update(waiting)
+        _ask(tuple(waiting))
         return True
     points = sum(request.points for request in waiting)
     with st.container(border=True, key="card_forecast"):
@@ -263,7 +262,21 @@ def _may_start(waiting: list[LandscapeRequest]) -> bool:
             f"{points:,} points, each over up to {waiting[0].images:,} images. Fewer points, fewer "
             "images or lines instead of a plane take less. The result is kept."
         )
-        if st.button("Compute", type="primary", icon=":material/play_arrow:", key="landscape_go"):
-            asked.update(waiting)
-            st.rerun()
+        st.button(
+            "Compute",
+            type="primary",
+            icon=":material/play_arrow:",
+            key="landscape_go",
+            on_click=_ask,
+            args=(tuple(waiting),),
+        )
     return False
+
+
+def _asked() -> set[LandscapeRequest]:
+    """What this session may compute without being asked again."""
+    return st.session_state.setdefault("_landscapes_asked", set())
+
+
+def _ask(requests: tuple[LandscapeRequest, ...]) -> None:
+    _asked().update(requests)
