@@ -15,7 +15,7 @@ from core.text import plain
 from pages._ui import frame
 from pages._ui.cards import Reading, card, figure_card
 from pages._ui.choices import choose, set_choice
-from pages._ui.dynamics import Film, chosen_run, epoch_shown, film, follow
+from pages._ui.dynamics import Film, chosen_run, epoch_shown, film, follow, is_measurable
 from pages._ui.wanted import Wanted, data_of_run, make
 
 PAGE = "pages/training_dynamics.py"
@@ -83,6 +83,15 @@ def nothing_measurable(run: Run) -> None:
         st.markdown(
             f"{plain(run.title)} does not name its data, and no bundled data fit it. Name them in "
             "`run.json` under `data`, training data first."
+        )
+
+
+def nothing_measured(run: Run) -> None:
+    with st.container(border=True, key="card_empty_dynamics"):
+        st.header("Nothing to measure", anchor=False)
+        st.markdown(
+            f"The checkpoints of {plain(run.title)} are not in its folder, and nothing was "
+            "measured while they were. Put the files that `run.json` names back, or train it again."
         )
 
 
@@ -247,6 +256,8 @@ with heading:
     line = "" if shown is None else line_of(shown)
     frame.title("Training dynamics", ((run.title, "gray"),), line)
 if shown is None:
+    if not is_measurable(run, entries):
+        nothing_measured(run)
     frame.stop()
 with st.container(horizontal=True, vertical_alignment="bottom", key="dynamics_options"):
     split = choose_split(shown)

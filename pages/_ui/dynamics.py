@@ -72,6 +72,11 @@ def film(run: Run, entries: Sequence[DataEntry]) -> Film | None:
     return Film(run, tuple(splits), terminal)
 
 
+def is_measurable(run: Run, entries: Sequence[DataEntry]) -> bool:
+    """Whether a checkpoint file is there that was not measured yet."""
+    return any(missing(run, entry.id) for entry in entries)
+
+
 def _dynamics(run: Run, label: str, entry: DataEntry) -> Dynamics | None:
     request = request_of(run, entry.id)
     if not missing(run, entry.id):

@@ -10,24 +10,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+from dynamics_runs import write_dynamics
 from runs import EPOCHS, HOSTILE, write_runs
 from streamlit.testing.v1 import AppTest
 from synthetic_dynamics import synthetic_dynamics
 
-from core import store
 from core.checkpoints.runs import DataEntry, Run, RunCheckpoint, open_run, write_run
-from core.dynamics.kept import bundled_path
 from pages._ui.dynamics import progress_of, shown_data
 
 Show = Callable[..., AppTest]
-
-
-def measured(run: Run, **options: Any) -> None:
-    """Dynamics of all checkpoints on all data sets beside the run, and a small analysis of each."""
-    for seed, entry in enumerate(run.data):
-        made = synthetic_dynamics(epochs=run.epochs, data=entry.id, seed=seed, **options)
-        made = replace(made, files=tuple(c.file for c in run.checkpoints))
-        store.save(bundled_path(run, entry.id), made)
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +26,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("runs")
     write_runs(root)
     run = open_run(root / "epochs")
-    measured(run)
+    write_dynamics(run)
     titled = replace(
         run, id="hostile-run", folder=root / "hostile-run", title="<b>Run</b> $x$ :red[y]"
     )
@@ -43,7 +34,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for file in (run.folder / "analyses").glob("*.npz"):
         (titled.folder / "analyses" / file.name).write_bytes(file.read_bytes())
     write_run(titled)
-    measured(titled, classes=4, class_names=(*HOSTILE, "d"))
+    write_dynamics(titled, classes=4, class_names=(*HOSTILE, "d"))
     growing = replace(
         run,
         id="growing",
@@ -56,7 +47,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for file in (run.folder / "analyses").glob("*.npz"):
         (growing.folder / "analyses" / file.name).write_bytes(file.read_bytes())
     write_run(growing)
-    measured(growing)
+    write_dynamics(growing)
     return root
 
 
@@ -150,6 +141,18 @@ def test_a_single_checkpoint_has_a_way_on(show: Show) -> None:
     assert "is a single checkpoint" in said(app)
     links = [link.proto for link in app.get("page_link")]
     assert any(proto.query_string == "run=epochs" for proto in links)
+
+
+def test_a_run_whose_checkpoints_are_gone_says_so(show: Show, folder: Path) -> None:
+    run = open_run(folder / "epochs")
+    gone = replace(run, id="gone", folder=folder / "gone")
+    (gone.folder / "analyses").mkdir(parents=True, exist_ok=True)
+    for file in (run.folder / "analyses").glob("*.npz"):
+        (gone.folder / "analyses" / file.name).write_bytes(file.read_bytes())
+    write_run(gone)
+    app = show(run="gone")
+    assert not app.get("plotly_chart")
+    assert "are not in its folder" in said(app)
 
 
 def test_titles_and_classes_are_no_markup(show: Show) -> None:
