@@ -282,6 +282,19 @@ def test_a_projection_as_shortcut_can_cost_more_than_is_saved() -> None:
     assert pytest.approx(410.56, abs=0.01) == (512 + 2) * 2048 / (512 + 2 + 2048 + 2)
 
 
+@pytest.mark.parametrize("name", FAMILIES)
+def test_where_narrowing_stops_to_pay(name: str) -> None:
+    network = known(name)
+    limit = network.pays_below
+    if network.narrow_slope is None:
+        assert limit is None
+        return
+    assert 2 < limit <= network.dim
+    assert economy(network, limit - 1).saved_by_narrowing > 0
+    beyond = economy(network, limit).saved_by_narrowing
+    assert beyond is None if limit == network.dim else beyond <= 0
+
+
 def test_the_curve_is_the_economy_at_every_k() -> None:
     network = known("mobilenet_v2")
     found = curve(network)

@@ -1,8 +1,8 @@
 """What a classifier costs, and what neural collapse saves: fixed simplex ETF, features of d = K.
 
 At collapse the rows of the classifier are a simplex ETF that is known in advance, up to a
-rotation: it need not be learned, and K - 1 dimensions hold it (Zhu et al. 2021, section 4.3 and
-appendix; arXiv:2105.02375). ``counts`` has the numbers and imports no torch; ``narrowing`` builds
+rotation: it need not be learned, and K - 1 dimensions hold it (Zhu et al. 2021,
+arXiv:2105.02375). ``counts`` has the numbers and imports no torch; ``narrowing`` builds
 the networks with narrowed last blocks that the numbers were counted on.
 """
 
