@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from multiprocessing import forkserver
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,13 @@ Show = Callable[..., AppTest]
 def _nothing_kept_from_other_files() -> None:
     """Analyses are kept by the run's id, and files of tests use the same ids for other runs."""
     st.cache_resource.clear()
+
+
+@pytest.fixture
+def new_workers() -> None:
+    """Workers that see the environment as it is now: they are forked from a server process that
+    keeps what it had when it was started."""
+    forkserver._forkserver._stop()
 
 
 @pytest.fixture
