@@ -16,7 +16,7 @@ from pathlib import Path
 
 from core import store
 from core.checkpoints.plain_folders import natural
-from core.checkpoints.runs import Run
+from core.checkpoints.runs import Run, data_spec
 from core.checkpoints.scanning import Found, look_again, runs_below
 from core.data.corruptions import spec_of, split_spec
 from core.data.opening import BUNDLED
@@ -208,20 +208,9 @@ def request_for(run: Run, epoch: int | None, data_id: str | None) -> AnalysisReq
     if data_id == WEIGHTS:
         return AnalysisRequest(str(checkpoint), settings=Settings(architecture=WEIGHTS))
     settings = Settings(max_images=run.settings.get("max_images"))
-    data = data_of(run, data_id)
+    data = data_spec(run.folder, data_id)
     name = "" if data == data_id else listed[data_id]
     return AnalysisRequest(str(checkpoint), data, data_name=name, settings=settings)
-
-
-def data_of(run: Run, data_id: str) -> str:
-    """The name or path for ``open_dataset`` of one of a run's data sets: a path in ``run.json`` may
-    be relative to the run's folder."""
-    data, at, changed = data_id.rpartition("@")
-    for path, rest in ((data_id, ""), (data, at + changed)):
-        inside = run.folder / path
-        if path and not Path(path).is_absolute() and inside.exists():
-            return f"{inside}{rest}"
-    return data_id
 
 
 def is_analysis_id(run_id: str) -> bool:

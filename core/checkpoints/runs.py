@@ -151,6 +151,16 @@ def _column(values: list[float | None]) -> list[float]:
     return column
 
 
+def data_spec(folder: Path, data_id: str) -> str:
+    """The name or path for ``open_dataset`` of a data set of the run in ``folder``: a path may be
+    relative to that folder, and a corruption or variant may follow it (``images.zip@half-1``)."""
+    data, at, changed = data_id.rpartition("@")
+    for path, rest in ((data_id, ""), (data, at + changed)):
+        if path and not PurePath(path).is_absolute() and (folder / path).exists():
+            return f"{folder / path}{rest}"
+    return data_id
+
+
 def write_run(run: Run) -> None:
     """Write ``run.json`` into the run's folder in one step."""
     tree = {k: v for k, v in asdict(run).items() if k not in ("id", "folder")}

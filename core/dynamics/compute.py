@@ -10,6 +10,7 @@ from torch import nn
 
 from core import store
 from core.checkpoints import Checkpoint, open_checkpoint
+from core.checkpoints.runs import data_spec
 from core.data.dataset import Dataset
 from core.data.opening import open_dataset
 from core.dynamics.kept import cached_path, found
@@ -51,7 +52,8 @@ def run(
 
 def _measure(request: DynamicsRequest, progress: Progress, cancelled: IsCancelled) -> Dynamics:
     progress(0, STEPS, "Opening the data")
-    dataset = open_dataset(request.data, request.data_name)
+    spec = data_spec(Path(request.folder), request.data)
+    dataset = open_dataset(spec, request.data_name)
     check(cancelled)
     progress(0, STEPS, "Opening the checkpoints")
     files = _Files(request)

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from core import library, store
-from core.checkpoints.runs import Run, RunCheckpoint
+from core.checkpoints.runs import Run, RunCheckpoint, data_spec
 from core.dynamics.request import CheckpointFile, DynamicsRequest, request_of
 from core.dynamics.results import Dynamics, join, joinable, take
 from core.errors import UserError
@@ -56,7 +56,12 @@ def _bundled(folder: Path, data_id: str) -> Path:
 
 def cached_path(checkpoint_sha256: str, request: DynamicsRequest) -> Path:
     """The cache file of one checkpoint on the data of the request."""
-    parts = [VERSION, checkpoint_sha256, data_key(request.data), request.seed]
+    parts = [
+        VERSION,
+        checkpoint_sha256,
+        data_key(data_spec(Path(request.folder), request.data)),
+        request.seed,
+    ]
     key = hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]
     return library.cache_folder() / "dynamics" / f"{key}.npz"
 

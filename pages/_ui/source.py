@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from core import library
+from core.checkpoints.runs import data_spec
 from core.request import AnalysisRequest
 from pages._ui.sidebar import request_of
 from pages._ui.view import View
@@ -32,7 +33,7 @@ def request_behind(view: View) -> AnalysisRequest | None:
     if run is not None and data_id is not None:
         request = AnalysisRequest(
             checkpoint=str(run.checkpoint_path(view.epoch)),
-            data=library.data_of(run, data_id),
+            data=data_spec(run.folder, data_id),
             checkpoint_name=analysis.checkpoint.name,
         )
     if request is None or not _there(request):

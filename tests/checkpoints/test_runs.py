@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from core import library
 from core.checkpoints import scanning
 from core.checkpoints.plain_folders import list_folder, numbered
-from core.checkpoints.runs import DataEntry, Run, RunCheckpoint, open_run, write_run
+from core.checkpoints.runs import DataEntry, Run, RunCheckpoint, data_spec, open_run, write_run
 from core.checkpoints.scanning import look_again, runs_below
 from core.errors import UserError
 
@@ -237,7 +237,7 @@ def test_only_the_data_of_the_run_is_opened(own: Path) -> None:
     run = library.find("told")
     request = library.request_for(run, 1, "images.zip")
     assert (request.data, request.data_name) == (str(own / "told" / "images.zip"), "My images")
-    assert library.data_of(run, "images.zip@contrast-5").endswith("told/images.zip@contrast-5")
+    assert data_spec(run.folder, "images.zip@contrast-5").endswith("told/images.zip@contrast-5")
     assert library.request_for(run, 1, "digits-test").data == "digits-test"
     for wrong in ("/etc/passwd", "digits", "weights", "../x"):
         with pytest.raises(UserError, match="not been analysed"):
