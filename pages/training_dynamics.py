@@ -50,10 +50,11 @@ PLAYER = Reading(
     "on the training data, dashed on the test data; the values under the cursor stand above each "
     "panel. The shaded part is the terminal phase, from zero training error on. The axis is "
     "$\\log(1+\\text{epoch})$, so that epoch 0, the untrained network, has a place. Points are "
-    "penultimate features in two principal components, in units of their spread, turned from epoch "
-    "to epoch (Procrustes) so that they move instead of jumping. Squares: cosines between class "
-    "means, orange closer than a simplex ETF, blue farther. Dots: the angle of every pair of "
-    "classes; the dashed line is the simplex ETF's.",
+    "penultimate features in units of their spread, in the two principal axes of the last epoch, "
+    "followed back through training (Procrustes) so that they move instead of jumping. Squares: "
+    "cosines between class means, orange closer than a simplex ETF, blue farther. Dots: the angle "
+    "of every pair of classes; the dashed line is the simplex ETF's. The keys ← and → change the "
+    "epoch, too.",
     r"\mathrm{NC}_1,\mathrm{NC}_2,\mathrm{NC}_3,\mathrm{NC}_4\to0,\quad\cos\to-\tfrac1{K-1}",
     "Papyan, Han and Donoho 2020; Zhu, ICASSP 2023 short course, lecture 5",
 )
@@ -280,5 +281,7 @@ figure_card(
     wide=True,
 )
 findings(shown)
-maps(shown, split, st.session_state.get("choice_layer"))
+layers = [layer.name for layer in split.dynamics.layers]
+chosen = st.session_state.get("choice_layer")
+maps(shown, split, chosen if chosen in layers else split.dynamics.penultimate)
 table(shown)

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
-from core.dynamics.alignment import aligned
+from core.dynamics.alignment import aligned, rotation
 from core.dynamics.results import Dynamics
 from core.figures.dynamics import Split
 from core.figures.dynamics_panels import PANELS, Stage, Trace, add_panel, numbers
@@ -102,9 +102,9 @@ def _moved(base: Trace, state: Trace) -> Trace:
 def _cloud(stage: Stage) -> None:
     """Samples and class means in aligned principal components, in units of the features' spread."""
     shown, style = stage.shown, stage.style
-    points, means = aligned(shown)  # (E, S, 3), (E, K, 3)
+    points, means, share = _plane(shown)
     rows = thin(shown.labels, MAX_SHOWN)
-    points, means = points[stage.frames][:, rows, :2], means[stage.frames][:, :, :2]
+    points, means = points[stage.frames][:, rows], means[stage.frames]
     classes, labels = len(shown.class_names), shown.labels[rows]
     names = [escape(name) for name in shown.class_names]
     looks = [class_style(k, classes, style) for k in range(classes)]
@@ -152,7 +152,37 @@ def _cloud(stage: Stage) -> None:
     x, y = (_range(np.concatenate([points, means], axis=1)[..., i]) for i in (0, 1))
     stage.layout["xaxis"] = {**bare, "range": x, "domain": [0.0, WIDTH]}
     stage.layout["yaxis"] = {**bare, "range": y, "domain": [CLOUD_BOTTOM, 1.0], "scaleanchor": "x"}
-    stage.title(0.0, 1.0, "features, principal components")
+    stage.title(0.0, 1.0, "features, principal axes")
+    note = {
+        "mode": "text",
+        "name": "share of variance",
+        "x": [x[1]],
+        "y": [y[1]],
+        "textposition": "bottom left",
+        "textfont": {"size": stage.small, "color": style.palette.muted},
+        "hoverinfo": "skip",
+    }
+    said = [{"text": [f"{number(100 * s, 0, ' % of the variance')} "]} for s in share[stage.frames]]
+    stage.moving.append(({**common, **note}, said))
+
+
+def _plane(shown: Dynamics) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Points (E, S, 2) and class means (E, K, 2) in axes that follow from epoch to epoch and are
+    the first two principal ones at the last epoch; their share (E,) of the variance."""
+    points, means = aligned(shown)  # (E, S, 3), (E, K, 3)
+    before = np.concatenate([shown.points, shown.point_means], axis=1).astype(np.float64)
+    after = np.concatenate([points, means], axis=1).astype(np.float64)
+    turns = np.stack([_turn(a, b) for a, b in zip(before, after, strict=True)])  # (E, 3, 3)
+    back = turns[-1].T
+    in_plane = ((turns @ back)[:, :, :2] ** 2).sum(axis=2)  # (E, 3) of each component
+    share = (np.asarray(shown.explained, dtype=np.float64) * in_plane).sum(axis=1)
+    return (points @ back)[..., :2], (means @ back)[..., :2], share
+
+
+def _turn(before: np.ndarray, after: np.ndarray) -> np.ndarray:
+    """The orthogonal matrix that turned one (n, 3) into the other."""
+    known = np.isfinite(before).all(axis=1) & np.isfinite(after).all(axis=1)
+    return rotation(before[known], after[known]) if known.any() else np.eye(3)
 
 
 def _range(values: np.ndarray) -> list[float]:

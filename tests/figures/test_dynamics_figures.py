@@ -11,8 +11,8 @@ import plotly.graph_objects as go
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.linalg import orthogonal_procrustes
 
-from core.dynamics.alignment import aligned
 from core.figures.dynamics import MAPS, ZERO_ERROR, Split, epoch_axis, layer_by_epoch, place
 from core.figures.dynamics_panels import PANELS
 from core.figures.dynamics_player import MAX_FRAMES, MAX_SHOWN, player
@@ -150,17 +150,29 @@ def test_values_are_written_in_the_colours_of_their_curves():
     assert "10.0 %" in said  # accuracy of chance at epoch 0
 
 
-def test_points_are_the_aligned_ones():
+def test_points_end_in_their_principal_axes_and_move_as_little_as_turning_allows():
     train, test = pair()
-    points, means = aligned(test.dynamics)
+    dynamics = test.dynamics
     fig = player([train, test], LARGE, geometry=1)
+    clouds = np.concatenate([dynamics.points, dynamics.point_means], axis=1).astype(float)
+    turned = [clouds[-1]]
+    for cloud in clouds[-2::-1]:  # back through training, by another library's Procrustes
+        turned.insert(0, cloud @ orthogonal_procrustes(cloud, turned[0])[0])
     for frame in range(len(EPOCHS)):
-        cloud = in_frame(fig, frame, "samples")
-        np.testing.assert_allclose(
-            np.column_stack([cloud.x, cloud.y]).astype(float), points[frame][:, :2], atol=2e-3
-        )
-        centres = in_frame(fig, frame, "class means")
-        np.testing.assert_allclose(list(centres.x), means[frame][:, 0], atol=2e-3)
+        shown, centres = in_frame(fig, frame, "samples"), in_frame(fig, frame, "class means")
+        x, y = [*shown.x, *centres.x], [*shown.y, *centres.y]
+        np.testing.assert_allclose(np.column_stack([x, y]), turned[frame][:, :2], atol=4e-3)
+    np.testing.assert_allclose(list(in_frame(fig, 5, "samples").x), clouds[-1][:120, 0], atol=1e-3)
+
+
+def test_the_share_of_variance_is_that_of_the_plane():
+    dynamics = pair()[0].dynamics
+    fig = player([Split("train", dynamics)], LARGE)
+    said = [in_frame(fig, i, "share of variance").text[0] for i in range(len(EPOCHS))]
+    assert said[-1] == "80 % of the variance "  # 0.5 + 0.3, both axes being principal ones
+    plane = replace(dynamics, explained=np.tile([0.5, 0.5, 0.5], (len(EPOCHS), 1)))
+    fig = player([Split("train", plane)], LARGE)
+    assert in_frame(fig, 0, "share of variance").text[0].startswith("100 %")  # however it is turned
 
 
 def test_angles_and_cosines_of_a_simplex_and_by_plain_code():
