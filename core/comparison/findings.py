@@ -117,6 +117,10 @@ def _started(one: Final) -> str:
     return title[:1].upper() + title[1:]
 
 
+def _all(count: int) -> str:
+    return "Both" if count == 2 else f"All {count}"
+
+
 def _points(value: float) -> str:
     return f"{number(value, 1)} points"
 
@@ -154,7 +158,7 @@ def collapsed(finals: Sequence[Final], what: str) -> tuple[Verdict, str]:
     good = [f for f in known if not missed[f.group.id]]
     if len(good) == len(known):
         verdict: Verdict = "shown here"
-        text = f"**All {len(known)} {what} collapse**: {_worst(known)} at most"
+        text = f"**{_all(len(known))} {what} collapse**: {_worst(known)} at most"
     elif good:
         verdict = "shown in part"
         text = f"**{len(good)} of {len(known)} {what} collapse** ({_worst(good)} at most)"
@@ -252,6 +256,17 @@ def _width(one: Final) -> int:
     return int(widths[-1]) if isinstance(widths, list | tuple) and widths else 0
 
 
+def _first_nc1(one: Final, measured: Measured) -> list[float]:
+    """NC1 of the first checkpoint of every seed, on the training data."""
+    found = []
+    for run in one.group.runs:
+        entry = data_of(run, "train")
+        dynamics = None if entry is None else measured(run, entry.id)
+        if dynamics is not None and np.isfinite(dynamics.collapse["nc1"][0]):
+            found.append(float(dynamics.collapse["nc1"][0]))
+    return found
+
+
 def _labels(finals: Sequence[Final], measured: Measured) -> tuple[Verdict, str]:
     random = [f for f in finals if random_share(f) == 100 and not _pixels(f)]
     random = [f for f in random if f.mean("accuracy") is not None]
@@ -260,7 +275,7 @@ def _labels(finals: Sequence[Final], measured: Measured) -> tuple[Verdict, str]:
     fitted = [f for f in random if (f.mean("accuracy") or 0) >= FITTED]
     said = []
     if len(fitted) == len(random):
-        said.append(f"**All {len(random)} networks fit labels that are all random**")
+        said.append(f"**{_all(len(random))} networks fit labels that are all random**")
     else:
         least = min((_width(f) for f in fitted), default=0)
         said.append(
@@ -277,15 +292,19 @@ def _labels(finals: Sequence[Final], measured: Measured) -> tuple[Verdict, str]:
     true = [
         v
         for f in finals
-        if not random_share(f) and not _pixels(f)
-        if (v := f.mean("nc1")) is not None
+        if not random_share(f) and not _pixels(f) and (v := f.mean("nc1")) is not None
     ]
     threshold = QUANTITIES["nc1"].threshold or 0.0
     collapsing = [f for v, f in ends if v < threshold]
     if ends:
-        low, high = min(v for v, _ in ends), max(v for v, _ in ends)
+        by_width = ", ".join(
+            f"{significant(v, 2)} at width {_width(f):,}"
+            for v, f in sorted(ends, key=lambda end: _width(end[1]))
+        )
+        starts = [v for _, f in ends for v in _first_nc1(f, measured)]
         said.append(
-            f" Their training features have NC1 {significant(low, 2)} to {significant(high, 2)}"
+            f" Their training features have NC1 {by_width}"
+            + (f", from {significant(float(np.mean(starts)), 2)} untrained" if starts else "")
             + (f" (true labels: {significant(min(true), 2)})" if true else "")
             + f": {len(collapsing)} of {len(ends)} are below {number(threshold, 2)}."
         )
@@ -419,8 +438,8 @@ def _regularisation(finals: Sequence[Final], measured: Measured) -> tuple[Verdic
         f"{QUANTITIES[k].title} {significant(reference.mean(k), 2)}" for k in ("nc1", "cosine_std")
     )
     text = (
-        f"**With weight decay and batch norm the training features end at {base}** "
-        f"({_title(reference)}); {'; '.join(parts)}. {test_accuracies(finals)[0]}"
+        f"**With weight decay and batch norm the training features end at {base}**; "
+        f"{'; '.join(parts)}. {test_accuracies(finals)[0]}"
     )
     if helped == known:
         return "shown here", text

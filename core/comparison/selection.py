@@ -18,6 +18,8 @@ REFERENCES = {
 }
 """What a family's recipe of reference (plain cross-entropy) is called among the others."""
 
+CLASSES = 10  # of the bundled data sets
+
 _REFERENCE_LOSSES = ("digits-ce", "cifar-ce")
 
 
@@ -56,8 +58,20 @@ def _short_titles(family: str, groups: Sequence[Group]) -> tuple[Group, ...]:
         title = " ".join(group.title.split(" ")[shared:])
         if group.recipe in _REFERENCE_LOSSES and "cross-entropy" in title:
             title = title.replace("cross-entropy", REFERENCES.get(family, "cross-entropy"))
+        if family == "classifiers":
+            title = _by_dimension(group, title)
         short.append(replace(group, title=title))
     return tuple(short)
+
+
+def _by_dimension(group: Group, title: str) -> str:
+    """The title with the widths of the hidden layers replaced by what matters to a classifier: the
+    last one, d."""
+    widths = group.settings.get("widths")
+    if not isinstance(widths, list | tuple) or not widths or "," not in title:
+        return title
+    last = title.rsplit(", ", 1)[-1]
+    return f"d = {'K' if widths[-1] == CLASSES else widths[-1]}, {last}"
 
 
 def _shared_words(titles: Sequence[Sequence[str]]) -> int:

@@ -68,7 +68,7 @@ def overlay(curves: Sequence[Curve], key: str, split: Split, style: Style) -> go
         yaxis={"title": {"text": quantity.axis}, **_scale(ends, quantity.log)},
     )
     if limit is not None:
-        _threshold(fig, limit, quantity.log, style)
+        _threshold(fig, limit, [c for _, c in drawn], quantity.log, style)
     _name_lines(fig, [c for _, c in drawn], [i for i, _ in drawn], quantity.log, style)
     return fig
 
@@ -81,13 +81,17 @@ def _ends(curves: Sequence[Curve], log: bool, limit: float | None) -> tuple[floa
     return float(everything.min()), float(everything.max())
 
 
-def _threshold(fig: go.Figure, limit: float, log: bool, style: Style) -> None:
+def _threshold(
+    fig: go.Figure, limit: float, curves: Sequence[Curve], log: bool, style: Style
+) -> None:
+    """The limit, labelled at the end where the lines are farther from it."""
     line = theory_line(style)
+    right = _distance(curves, limit, log, -1) > _distance(curves, limit, log, 0)
     fig.add_shape(type="line", x0=0, x1=1, xref="x domain", y0=limit, y1=limit, line=line)
     fig.add_annotation(
-        x=1,
+        x=float(right),
         xref="x domain",
-        xanchor="right",
+        xanchor="right" if right else "left",
         y=float(np.log10(limit)) if log else limit,
         yanchor="bottom",
         yshift=-1,
@@ -97,6 +101,12 @@ def _threshold(fig: go.Figure, limit: float, log: bool, style: Style) -> None:
 
 def _known(one: Curve, log: bool) -> np.ndarray:
     return np.isfinite(one.mean) & ((one.mean > 0) | (not log))
+
+
+def _distance(curves: Sequence[Curve], limit: float, log: bool, end: int) -> float:
+    """Of the nearest line to the limit, at its first (0) or last (-1) epoch."""
+    ends = [float(c.mean[_known(c, log)][end]) for c in curves]
+    return min(abs(np.log(v / limit)) if log else abs(v - limit) for v in ends)
 
 
 def _scale(ends: tuple[float, float], log: bool) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from dataclasses import dataclass
 from functools import partial
 
@@ -9,17 +10,28 @@ import streamlit as st
 
 from core import library
 from core.checkpoints.runs import Run
-from core.comparison.groups import Final, Group, Measured, data_of, final, groups_of
+from core.comparison.groups import (
+    Final,
+    Group,
+    Measured,
+    Split,
+    data_of,
+    final,
+    groups_of,
+)
 from core.comparison.selection import families_of, family_groups, headings
 from core.dynamics.kept import kept, missing
 from core.dynamics.request import DynamicsRequest, request_of
 from core.dynamics.results import Dynamics
 from core.training.families import FAMILIES
 from pages._ui.choices import choose, drop, keep, recall
+from pages._ui.dynamics import follow
 from pages._ui.live import result_of
 
 JOB = "core.dynamics.compute:run"
 OWN = "own"
+SPLITS: tuple[Split, ...] = ("train", "test")
+KEPT = 256  # measurements in memory
 MOST_GROUPS = 10  # of the reader's own choice
 
 
@@ -109,34 +121,48 @@ def _measured(groups: tuple[Group, ...]) -> Measured:
     def measured(run: Run, data_id: str) -> Dynamics | None:
         key = run.id, data_id
         if key not in known:
-            known[key] = _kept(run, data_id, request_of(run, data_id))
+            known[key] = _look(run, data_id)
         return known[key]
 
     return measured
 
 
-@st.cache_resource(max_entries=256, show_spinner=False)
-def _kept(_run: Run, _data: str, request: DynamicsRequest) -> Dynamics | None:
-    """One copy for all readers; the request changes with every checkpoint."""
-    return kept(_run, _data)
+@st.cache_resource(show_spinner=False)
+def _whole() -> OrderedDict[DynamicsRequest, Dynamics]:
+    """Measurements of all checkpoints of a run, one copy for all readers."""
+    return OrderedDict()
+
+
+def _look(run: Run, data_id: str) -> Dynamics | None:
+    """What is known of a run now. Only what is complete is remembered: the rest may have grown."""
+    request, whole = request_of(run, data_id), _whole()
+    if request in whole:
+        whole.move_to_end(request)
+        return whole[request]
+    found = kept(run, data_id)
+    if found is not None and {c.file for c in run.checkpoints} <= set(found.files):
+        whole[request] = found
+        while len(whole) > KEPT:
+            whole.popitem(last=False)
+    return found
 
 
 def measure_missing(compared: Compared) -> None:
     """Measure the first run of which checkpoints were not measured, in a worker, with its progress
-    here; then the page runs again and takes the next one."""
-    for group in compared.groups:
-        for run in group.runs:
-            for split in ("train", "test"):
-                entry = data_of(run, split)
-                if entry is None or _complete(run, compared.measured(run, entry.id)):
-                    continue
-                if not missing(run, entry.id):
-                    continue
-                what = f"Measuring {run.title} on {entry.title}"
-                if result_of("compare_measure", JOB, request_of(run, entry.id), what) is None:
-                    return
-                _kept.clear()
-
-
-def _complete(run: Run, known: Dynamics | None) -> bool:
-    return known is not None and {c.file for c in run.checkpoints} <= set(known.files)
+    here; then the page runs again and takes the next one. What is there is shown meanwhile."""
+    runs = [run for group in compared.groups for run in group.runs]
+    for run in runs:
+        for split in SPLITS:
+            entry = data_of(run, split)
+            if entry is None:
+                continue
+            _look(run, entry.id)
+            request = request_of(run, entry.id)
+            if request in _whole() or not missing(run, entry.id):
+                continue
+            what = f"Measuring {run.title} on {entry.title}"
+            if result_of("compare_measure", JOB, request, what) is None:
+                return
+    growing = next((run for run in runs if not run.finished), None)
+    if growing is not None:
+        follow(growing)

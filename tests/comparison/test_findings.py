@@ -139,10 +139,11 @@ def test_random_labels_that_are_fitted_and_collapse() -> None:
     verdict, text = said(made, "labels")
     assert verdict == "shown here"
     assert (
-        "All 2 networks fit labels that are all random**; their test accuracy is 9.0 to 11.0 %"
+        "Both networks fit labels that are all random**; their test accuracy is 9.0 to 11.0 %"
         in text
     )
-    assert "NC1 0.0020 to 0.0040 (true labels: 0.0050): 2 of 2 are below 0.02" in text
+    assert "NC1 0.0040 at width 128, 0.0020 at width 512, from 0.0070 untrained" in text
+    assert "untrained (true labels: 0.0050): 2 of 2 are below 0.02" in text
     assert "On random pixels (MLP 4×128, random pixels) the training accuracy is 100.0 %" in text
     assert [random_share(f) for f in made.finals] == [0, 100, 100, 0]
 

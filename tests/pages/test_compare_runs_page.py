@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import time
 from collections.abc import Callable
 from dataclasses import asdict, replace
@@ -172,3 +173,36 @@ def test_two_checkpoints_of_the_bundled_run(show_page: Callable[..., Show], fold
     assert spec["layout"]["xaxis"]["title"]["text"].endswith("epoch 600")
     assert heat["type"] == "heatmap"
     assert any("layers are most like the layer at their own depth" in c.value for c in app.caption)
+
+
+def test_a_run_that_was_not_measured_is_measured_here(
+    show_page: Callable[..., Show], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = library.find("digits-mlp")
+    assert source is not None
+    folder = tmp_path / "own" / "mine"
+    folder.mkdir(parents=True)
+    kept = tuple(c for c in source.checkpoints if c.epoch in (0, 600))
+    for checkpoint in kept:
+        shutil.copy(source.folder / checkpoint.file, folder)
+    write_run(
+        replace(
+            source,
+            id="mine",
+            folder=folder,
+            title="Mine",
+            recipe=None,
+            history={},
+            checkpoints=kept,
+        )
+    )
+    monkeypatch.setattr(library, "BUNDLED_RUNS", tmp_path / "none")
+    app = show_page("compare_runs", tmp_path / "own")(family="own", runs="mine")
+    for _ in range(120):
+        if sum(len(t["y"]) for t in chart(app, "compare_curves")["data"]) == 2:
+            break  # what is measured already is shown meanwhile
+        time.sleep(0.5)
+        app.run()
+    table = app.dataframe[0].value
+    assert table.loc["Mine", "train accuracy (%)"] == "100.00"
+    assert table.loc["Mine", "zero error from"] == "600"  # the first such checkpoint
