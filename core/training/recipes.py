@@ -172,7 +172,7 @@ _ALL = (
     _digits("tuned-lp", "4×128, linear probe, then fine-tuned", probe_epochs=30, **_TUNED),
     _CIFAR,
     _cifar("adam", "Adam", **_ADAM),
-    _cifar("lbfgs", "L-BFGS", **{**_LBFGS, "epochs": 15}),
+    _cifar("lbfgs", "L-BFGS", **{**_LBFGS, "epochs": 10}),
     _cifar("focal", "focal loss", **_FOCAL, weight_decay=1.5e-2),
     _cifar("ls", "label smoothing", **_SMOOTHED),
     _cifar("mse", "rescaled MSE", **_MSE),
@@ -188,7 +188,9 @@ _ALL = (
     _cifar("etf-d10", "fixed simplex ETF, d = K", classifier="etf", widths=(24, 48, 10)),
     _cifar("cmf", "class-mean features", classifier="class_means"),
     _cifar("no-decay", "no weight decay", weight_decay=0.0, epochs=100),
-    _cifar("imbalanced-20", "1:20 imbalance", train_data="cifar10-subset@imbalanced-20"),
+    _cifar(
+        "imbalanced-20", "1:20 imbalance", train_data="cifar10-subset@imbalanced-20", epochs=120
+    ),
     _cifar("pretrained", "first half", train_data="cifar10-subset@half-1", checkpoints=3),
     _cifar("tuned-linear", "fine-tuned, linear classifier", **_CIFAR_TUNED),
     _cifar("tuned-cmf", "fine-tuned, class means", classifier="class_means", **_CIFAR_TUNED),
