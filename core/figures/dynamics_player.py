@@ -156,13 +156,13 @@ def _cloud(stage: Stage) -> None:
     note = {
         "mode": "text",
         "name": "share of variance",
-        "x": [x[1]],
+        "x": [(x[0] + x[1]) / 2],  # stays in the middle when Plotly widens the range
         "y": [y[1]],
-        "textposition": "bottom left",
+        "textposition": "bottom center",
         "textfont": {"size": stage.small, "color": style.palette.muted},
         "hoverinfo": "skip",
     }
-    said = [{"text": [f"{number(100 * s, 0, ' % of the variance')} "]} for s in share[stage.frames]]
+    said = [{"text": [number(100 * s, 0, " % of the variance")]} for s in share[stage.frames]]
     stage.moving.append(({**common, **note}, said))
 
 

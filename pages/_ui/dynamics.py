@@ -82,12 +82,12 @@ def _dynamics(run: Run, label: str, entry: DataEntry) -> Dynamics | None:
     if not missing(run, entry.id):
         return _kept(run, entry.id, request)
     slot = f"dynamics_{label}"
-    asked = _under_way(slot, request)
+    asked = under_way(slot, request)
     whole: Any = result_of(slot, JOB, asked, f"Measuring the {label} data")
     return whole if whole is not None and asked == request else kept(run, entry.id)
 
 
-def _under_way(slot: str, request: DynamicsRequest) -> DynamicsRequest:
+def under_way(slot: str, request: DynamicsRequest) -> DynamicsRequest:
     """The request to go on with: a checkpoint that appears does not stop what is being measured."""
     before = st.session_state.get(f"_asked_{slot}", request)
     same = (before.run, before.folder, before.data) == (request.run, request.folder, request.data)

@@ -169,7 +169,7 @@ def test_the_share_of_variance_is_that_of_the_plane():
     dynamics = pair()[0].dynamics
     fig = player([Split("train", dynamics)], LARGE)
     said = [in_frame(fig, i, "share of variance").text[0] for i in range(len(EPOCHS))]
-    assert said[-1] == "80 % of the variance "  # 0.5 + 0.3, both axes being principal ones
+    assert said[-1] == "80 % of the variance"  # 0.5 + 0.3, both axes being principal ones
     plane = replace(dynamics, explained=np.tile([0.5, 0.5, 0.5], (len(EPOCHS), 1)))
     fig = player([Split("train", plane)], LARGE)
     assert in_frame(fig, 0, "share of variance").text[0].startswith("100 %")  # however it is turned

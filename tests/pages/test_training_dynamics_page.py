@@ -16,7 +16,8 @@ from streamlit.testing.v1 import AppTest
 from synthetic_dynamics import synthetic_dynamics
 
 from core.checkpoints.runs import DataEntry, Run, RunCheckpoint, open_run, write_run
-from pages._ui.dynamics import progress_of, shown_data
+from core.dynamics.request import request_of
+from pages._ui.dynamics import epoch_shown, progress_of, shown_data, under_way
 
 Show = Callable[..., AppTest]
 
@@ -192,3 +193,37 @@ def test_which_data_are_training_data(ids: tuple[str, ...], train: str, test: st
     found = shown_data([DataEntry(i, i) for i in ids])
     assert found["train"].id == train
     assert (found["test"].id if "test" in found else None) == test
+
+
+def growing(*epochs: int, finished: bool = False) -> Run:
+    checkpoints = tuple(RunCheckpoint(f"{e}.pt", e) for e in epochs)
+    return Run("mine", Path("/nowhere"), "Mine", "", checkpoints, (), finished=finished)
+
+
+def test_a_reader_who_follows_sees_the_newest_epoch(monkeypatch: pytest.MonkeyPatch) -> None:
+    state: dict[str, Any] = {"choice_epoch": 1}
+    monkeypatch.setattr("pages._ui.dynamics.st.session_state", state)
+    assert epoch_shown(growing(0, 1)) == 1
+    assert epoch_shown(growing(0, 1, 2)) is None  # the slider still says 1: nobody moved it
+    assert epoch_shown(growing(0, 1, 2, 3)) is None
+    state["choice_epoch"] = 0
+    assert epoch_shown(growing(0, 1, 2, 3)) == 0
+    assert epoch_shown(growing(0, 1, 2, 3, 4)) == 0
+    assert epoch_shown(growing(0, 1, 2, 3, 4, finished=True)) == 0
+
+
+def test_a_new_checkpoint_does_not_stop_what_is_being_measured(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    state: dict[str, Any] = {}
+    monkeypatch.setattr("pages._ui.dynamics.st.session_state", state)
+    busy: list[bool] = [True]
+    monkeypatch.setattr("pages._ui.dynamics.running", lambda slot: busy[0])
+    first, second = (request_of(growing(*e), "digits-train") for e in ((0, 1), (0, 1, 2)))
+    other = request_of(growing(0), "digits-test")
+    assert under_way("a", first) == first
+    assert under_way("a", second) == first
+    assert under_way("a", other) == other  # other data: what was asked before is of no use
+    assert under_way("a", first) == first
+    busy[0] = False
+    assert under_way("a", second) == second
