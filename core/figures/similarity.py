@@ -75,7 +75,8 @@ def layer_similarity(
 
 
 def _short(name: str) -> str:
-    return name if len(name) <= 44 else f"{name[:43].rstrip()}…"
+    """A long name without its middle: the epoch stands at its end."""
+    return name if len(name) <= 48 else f"{name[:30].rstrip()}…{name[-17:]}"
 
 
 def _bar(measure: Measure, style: Style) -> dict[str, Any]:
