@@ -24,6 +24,7 @@ from core.figures.comparison import overlay, shifted_accuracy, width_by_epochs
 from core.figures.similarity import layer_similarity
 from core.text import plain
 from core.training.families import FAMILIES
+from core.training.recipes import find_recipe
 from pages._ui import frame
 from pages._ui.cards import Reading, card, figure_card
 from pages._ui.choices import choose
@@ -178,14 +179,15 @@ def grids(found: tuple[LossGrid, ...]) -> None:
             left,
             "mean",
             "Accuracy, width × epochs",
-            "Mean test accuracy of digits MLPs. Darker is better: every loss gains towards the "
-            "right top corner, wide and long, and there the losses come together.",
+            "Mean test accuracy of digits MLPs; darker is better. The lecture's claim is that all "
+            "losses get better towards the right top corner, wide and long, and meet there.",
         ),
         (
             right,
             "sd",
             "Spread over seeds",
-            "Standard deviation of the test accuracy over seeds, in points. Darker is steadier.",
+            "Standard deviation of the test accuracy over seeds, in points; darker is steadier. The "
+            "claim is that the right top corner is the steadiest.",
         ),
     ):
         with column:
@@ -210,9 +212,9 @@ def shifted(finals: tuple[Final, ...]) -> None:
         shifted_accuracy(finals, style),
         style,
         Reading(
-            "The finished networks on the test images of the second half of the data, and on the "
-            "same images under corruptions of severity 5. A mark is the mean over seeds, the line "
-            "goes from the worst seed to the best.",
+            "The finished networks on their test images as they are, and on the same images under "
+            "corruptions of severity 5. A mark is the mean over seeds, its line goes from the "
+            "worst seed to the best.",
             source="Hendrycks and Dietterich, ICLR 2019 (corruptions); Kumar et al., ICLR 2022",
         ),
         alt="Accuracy on own and on corrupted test images, one mark for each recipe.",
@@ -327,7 +329,8 @@ if not compared.groups:
 else:
     finals = compared.finals
     curves(compared, key, split)
-    tables = bundled_grid() if compared.family == "losses" else ()
+    of_grid = compared.family == "losses" and compared.heading == find_recipe("digits-ce").group
+    tables = bundled_grid() if of_grid else ()
     if compared.family != OWN:
         found = finding(compared.family, finals, compared.measured, tables)
         if found is not None:
