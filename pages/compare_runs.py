@@ -186,8 +186,8 @@ def grids(found: tuple[LossGrid, ...]) -> None:
             right,
             "sd",
             "Spread over seeds",
-            "Standard deviation of the test accuracy over seeds, in points; darker is steadier. The "
-            "claim is that the right top corner is the steadiest.",
+            "Standard deviation of the test accuracy over seeds, in points; darker is steadier. "
+            "The claim is that the right top corner is the steadiest.",
         ),
     ):
         with column:
