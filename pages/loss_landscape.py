@@ -11,7 +11,7 @@ from core.figures.landscape import ROOF, Shown
 from core.figures.theme import significant
 from core.landscape import KINDS
 from core.landscape.reading import compared, in_words
-from core.landscape.request import STATISTICS
+from core.landscape.request import STATISTICS, default_size
 from core.landscape.results import barrier, chance, highest, share_below
 from core.text import plain
 from pages._ui import frame
@@ -48,22 +48,21 @@ def one_of(label: str, names: dict[str, str], **more: Any):
 
 
 def how_fine(network: Network, kind: str) -> dict[str, Any]:
-    """Grid, images, seed and statistics. Networks of digits are cheap, so that they get more."""
-    light = (network.request.data or "").startswith("digits")
+    """Grid, images, seed and statistics."""
+    grid, over = default_size(network.request.data, kind)
     between = kind in ("between", "path")
     with st.expander("Grid, images and seed", icon=":material/tune:"):
         left, right = st.columns(2, gap="large")
         with left:
             draw = partial(st.select_slider, "Points along each direction")
-            dense = light or kind in ("line", "between")
-            resolution = choose("grid", GRIDS, 25 if dense else 13, draw)
+            resolution = choose("grid", GRIDS, grid, draw)
             draw = partial(
                 st.select_slider,
                 "Images that the loss is a mean over",
                 format_func=lambda n: "all" if n == ALL else f"{n:,}",
                 help="A seeded draw with the same share of every class.",
             )
-            images = choose("over", IMAGES, 512 if light else 128, draw)
+            images = choose("over", IMAGES, over, draw)
             seed = choose("draw", tuple(range(10)), 0, partial(st.select_slider, "Seed"))
         with right:
             span, lines = 1.0, 3
@@ -112,6 +111,7 @@ def ends_of(network: Network, start: Network | None, several: bool) -> tuple[str
 def drawn_lines(shown: list[Shown], kind: str, log: bool, ends: tuple[str, str]) -> None:
     """Loss and accuracy beside each other."""
     style = frame.style("large")
+    cut = "" if log else f" The axis ends at a loss of {ROOF:g}."
     if kind == "between":
         what = "between the two"
         how = Reading(
@@ -119,7 +119,7 @@ def drawn_lines(shown: list[Shown], kind: str, log: bool, ends: tuple[str, str])
             "rise between them says that they lie in different valleys **along this line**: a "
             "curved path between them may be flat, and the units of a layer can be permuted "
             "without changing what a network computes. Where weight decay has made a network "
-            "small, the line soon passes the origin beyond its end.",
+            f"small, the line soon passes the origin beyond its end.{cut}",
             r"L\big((1-t)\,\theta_0+t\,\theta_1\big)",
             "Goodfellow, Vinyals and Saxe 2015; Frankle et al. 2020; Garipov et al. 2018 and "
             "Jordan et al. 2023 (statistics measured again)",
@@ -129,7 +129,7 @@ def drawn_lines(shown: list[Shown], kind: str, log: bool, ends: tuple[str, str])
         how = Reading(
             "Each line is a random direction through the network, every filter as long as the "
             "network's own. Lines that differ much from each other say how much a single slice "
-            "owes to its draw.",
+            f"owes to its draw.{cut}",
             NORMALISED,
             SOURCE,
         )
@@ -286,7 +286,7 @@ def provenance(shown: list[Shown]) -> None:
             plain(
                 f"{one.name}: mean cross-entropy over {la.images:,} of {la.all_images:,} images of "
                 f"{la.data_name}; evaluation mode, {statistics}; {la.parameters:,} parameters "
-                f"move; {la.loss.size:,} points in {la.seconds:.1f} s on {la.device}."
+                f"move; {la.loss.size:,} points."
             )
         )
 

@@ -100,8 +100,16 @@ def read(file: str | FilePath) -> Landscape:
     return store.load(Landscape, FilePath(file))
 
 
+def default_size(data: str | None, kind: str) -> tuple[int, int]:
+    """Points along each direction and images that take seconds: networks of digits are cheap, and
+    a line has fewer points than a plane."""
+    light = (data or "").startswith("digits")
+    return (25 if light or kind in ("line", "between") else 13), (IMAGES if light else 128)
+
+
 def kept_at(request: LandscapeRequest) -> FilePath:
-    """The cache file of a request: its name is a digest of all that the result depends on."""
+    """The file of a request: bundled beside the checkpoint, or in the cache. Its name is a digest
+    of all that the result depends on."""
     network = request.network
     settings = network.settings
     parts = [
@@ -115,4 +123,10 @@ def kept_at(request: LandscapeRequest) -> FilePath:
         [[epoch, library.file_sha256(FilePath(file))] for epoch, file in request.path],
     ]
     key = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:24]
-    return library.cache_folder() / "landscape" / f"{key}.npz"
+    bundled = bundled_folder(request) / f"{key}.npz"
+    return bundled if bundled.is_file() else library.cache_folder() / "landscape" / f"{key}.npz"
+
+
+def bundled_folder(request: LandscapeRequest) -> FilePath:
+    """Where landscapes that come with a run lie."""
+    return FilePath(request.network.checkpoint).parent / "landscapes"

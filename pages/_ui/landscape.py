@@ -81,7 +81,7 @@ def start_of(second: Network, first: Network, start: Network | None) -> Network 
     if not epochs:
         return None
     nearest = min(epochs, key=lambda epoch: abs(epoch - (start.epoch or 0)))
-    return of_run(second.id, nearest, second.request.data)
+    return of_run(second.id, nearest, _data_id(first))
 
 
 def chosen() -> Network | None:
@@ -111,7 +111,10 @@ def of_run(run_id: str, epoch: int | None, data: str | None) -> Network | None:
     try:
         analysis = analysis_of(run_id, epoch, data)
         layer = analysis.layers[-1] if analysis.layers else None
-        request = request_behind(View(title, epoch, analysis, layer, run_id, data))
+        view = View(title, epoch, analysis, layer, run_id, data)
+        if view.of_features:
+            return None
+        request = request_behind(view)
     except UserError:
         request = None
     if request is None and run is not None:
@@ -162,7 +165,7 @@ def choose_start(network: Network) -> Network | None:
             epoch = choose("from_epoch", epochs, default, draw)
         else:
             epoch = epochs[0]
-    return of_run(start, epoch, network.request.data)
+    return of_run(start, epoch, _data_id(network))
 
 
 def _shares_data(run_id: str, network: Network) -> bool:
@@ -192,7 +195,10 @@ def choose_second(network: Network) -> Network | None:
     epoch = network.epoch if run is not None and network.epoch in run.epochs else None
     found = of_run(second, epoch, _data_id(network))
     if found is None:
-        st.caption(f"The files of {plain(names[second])} are not on this server any more.")
+        st.caption(
+            f"{plain(names[second])} cannot be drawn: its files are not on this server any more, "
+            "or hold no weights of a known network."
+        )
     return found
 
 
