@@ -274,9 +274,7 @@ def width_by_epochs(grids: Sequence[LossGrid], style: Style, statistic: Statisti
     if not known or not np.isfinite(np.concatenate([k.ravel() for k in known])).any():
         return message("There is no grid of widths and epochs here.", style)
     values = np.concatenate([k.ravel() for k in known])
-    low = float(np.nanmin(values)) if statistic == "mean" else 0.0
-    high = float(np.nanmax(values))
-    high = high if high > low else low + 1.0
+    low, high = _colour_ends(values, statistic)
     # darker is better in both: a high mean, a small spread
     scale = style.palette.sequential if statistic == "mean" else style.palette.sequential[::-1]
     columns = min(2, len(grids))
@@ -290,7 +288,7 @@ def width_by_epochs(grids: Sequence[LossGrid], style: Style, statistic: Statisti
         row, column = divmod(p, columns)
         x = [column / columns + (0.03 if column else 0), (column + 1) / columns - 0.01]
         height = 1 / rows
-        y = [1 - (row + 1) * height + (0.1 if row < rows - 1 else 0), 1 - row * height - 0.09]
+        y = [1 - (row + 1) * height + (0.03 if row < rows - 1 else 0), 1 - row * height - 0.09]
         traces += _panel(grid, statistic, scale, ends, suffix, p == 0, style)
         layout |= _panel_axes(grid, suffix, x, y, column == 0, row == rows - 1)
         notes.append(
@@ -314,6 +312,15 @@ def width_by_epochs(grids: Sequence[LossGrid], style: Style, statistic: Statisti
     )
 
 
+def _colour_ends(values: np.ndarray, statistic: Statistic) -> tuple[float, float]:
+    """Where the colours end: the worst tenth of the cells shares one, so that a single failed
+    corner does not make all others look the same."""
+    tail = 0.1 if statistic == "mean" else 0.9
+    worst = float(np.nanquantile(values, tail))
+    low, high = (worst, float(np.nanmax(values))) if statistic == "mean" else (0.0, worst)
+    return low, high if high > low else low + 1.0
+
+
 def _panel(
     grid: LossGrid,
     statistic: Statistic,
@@ -326,8 +333,9 @@ def _panel(
     values = getattr(grid, statistic)
     low, high = ends
     unit = "%" if statistic == "mean" else "points"
-    ticks: dict[str, Any] = {"tickvals": [low, high]}
-    ticks |= {"ticktext": [number(low, 1), number(high, 1, f" {unit}")]}
+    mean = statistic == "mean"
+    said = [f"≤ {number(low, 1)}", number(high, 1)] if mean else ["0", f"≥ {number(high, 1)}"]
+    ticks: dict[str, Any] = {"tickvals": [low, high], "ticktext": [said[0], f"{said[1]} {unit}"]}
     axes = {"xaxis": f"x{suffix}", "yaxis": f"y{suffix}"}
     cells = [c for c in np.ndindex(values.shape) if np.isfinite(values[c])]
     trace = {
