@@ -183,3 +183,11 @@ assert not heavy, heavy
         check=False,
     )
     assert done.returncode == 0, done.stderr[-2000:]
+
+
+def test_the_first_view_of_a_bundled_run_comes_with_it(
+    show_page: Callable[..., Show], folder: Path
+) -> None:
+    app = show_page("loss_landscape", folder)(run="digits-mlp")
+    assert len(app.get("plotly_chart")) == 2
+    assert not any(b.label == "Cancel" for b in app.button)
