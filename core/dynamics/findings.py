@@ -45,18 +45,22 @@ def at_the_end(train: Dynamics, test: Dynamics | None) -> str:
     text = "; ".join(said) + "."
     if target is not None and mean is not None and std is not None:
         text += (
-            f" The cosines between its class means are {number(mean, 3)} ± {number(std, 3)}; a "
-            f"simplex ETF has {number(target, 3)} ± 0."
+            f" Cosines between the class means of the training data: {number(mean, 3)} ± "
+            f"{number(std, 3)}; a simplex ETF has {number(target, 3)} ± 0."
         )
     return text
 
 
 def since_zero_error(train: Dynamics, terminal: int | None) -> str | None:
     """By how much each metric changed in the terminal phase, on the training data, whichever way it
-    went; None without two checkpoints in it."""
+    went: since its first checkpoint, or where it has one alone, since the last one before it. None
+    without a terminal phase, or a checkpoint to compare with."""
     if terminal is None:
         return None
     rows = np.flatnonzero(train.epochs >= terminal)
+    alone = len(rows) == 1
+    if alone and rows[0] > 0:
+        rows = np.array([rows[0] - 1, rows[0]])
     if len(rows) < 2:
         return None
     falls, stays, rises = [], [], []
@@ -74,9 +78,8 @@ def since_zero_error(train: Dynamics, terminal: int | None) -> str | None:
             rises.append(f"{said}, × {significant(ratio, 2)})")
     if not (falls or stays or rises):
         return None
-    text = (
-        f"From epoch {int(train.epochs[rows[0]]):,}, the first checkpoint of the terminal phase, "
-    )
+    which = "last checkpoint before" if alone else "first checkpoint of"
+    text = f"From epoch {int(train.epochs[rows[0]]):,}, the {which} the terminal phase, "
     parts = []
     if falls:
         parts.append(f"{_listed(falls)} went on falling")

@@ -43,7 +43,7 @@ def test_the_end_has_both_data_sets_and_the_cosines_beside_theory():
     assert "At epoch 100, on the training data: accuracy 99.1 %, NC1 0.0042, NC2 0.11" in said
     assert "NC3 n/a" in said
     assert "on the test data: accuracy 99.1 %, NC1 0.13" in said
-    assert "−0.111 ± 0.036; a simplex ETF has −0.111 ± 0" in said
+    assert "of the training data: −0.111 ± 0.036; a simplex ETF has −0.111 ± 0" in said
     assert "test data" not in at_the_end(train, None)
 
 
@@ -65,11 +65,17 @@ def test_what_happened_after_zero_error_is_told_honestly(last, said):
     assert text == f"From epoch 10, the first checkpoint of the terminal phase, {said}."
 
 
-def test_without_two_checkpoints_in_the_terminal_phase_nothing_is_said_of_it():
+def test_one_checkpoint_in_the_terminal_phase_is_compared_with_the_one_before() -> None:
+    train = synthetic_dynamics()
+    said = since_zero_error(train, 31)
+    assert said is not None
+    assert said.startswith("From epoch 30, the last checkpoint before the terminal phase, NC1 (")
+
+
+def test_without_a_terminal_phase_nothing_is_said_of_it() -> None:
     train = synthetic_dynamics()
     assert since_zero_error(train, None) is None
-    assert since_zero_error(train, 31) is None
-    assert since_zero_error(train, 30) is not None
+    assert since_zero_error(train, 101) is None
 
 
 def test_where_and_when_structure_emerges_in_the_layers():
