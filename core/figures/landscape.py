@@ -405,9 +405,9 @@ def surface(shown: Shown, style: Style, scale: Scale | None = None) -> go.Figure
             "aspectratio": {"x": 1.0, "y": 1.0, "z": 0.7},
             "camera": {
                 # the lower side of a path's plane is where the path is
-                "eye": {"x": 1.1, "y": -1.25, "z": 0.85}
+                "eye": {"x": 1.25, "y": -1.4, "z": 0.95}
                 if path is None
-                else {"x": -0.75, "y": -1.35, "z": 1.15},
+                else {"x": -0.85, "y": -1.5, "z": 1.3},
                 "center": {"x": 0, "y": 0, "z": -0.1},
             },
             "xaxis": axis | {"title": {"text": names[0], "font": label}},

@@ -32,6 +32,8 @@ def in_words(landscape: Landscape, level: float) -> str:
     share = share_below(landscape, level).value
     what = "plane" if landscape.is_plane else "lines"
     below = "" if share is None else f" {100 * share:.0f} % of the {what} lies below {level:.3g}."
+    if share == 0 and level <= landscape.centre_loss:
+        below = f" The network itself lies above the level {level:.3g}: choose a higher one."
     return f"{here}{rises}.{below}{_of_gaps(landscape)}"
 
 
@@ -101,4 +103,6 @@ def _of_gaps(landscape: Landscape) -> str:
 
 
 def _number(value: float | None) -> str:
-    return "n/a" if value is None else f"{value:.3g}"
+    if value is None:
+        return "n/a"
+    return f"{value:,.0f}" if 1e3 <= abs(value) < 1e6 else f"{value:.3g}"

@@ -34,6 +34,13 @@ def test_a_plane_in_words() -> None:
     )
 
 
+def test_a_level_below_the_network_is_no_finding() -> None:
+    text = in_words(replace(BOWL, loss=1200 + BOWL.loss, centre_loss=1200.0), 0.1)
+    assert "The network itself lies above the level 0.1: choose a higher one." in text
+    assert "it rises to 1,202" in text
+    assert "0 %" not in text.replace("95.0 %", "")
+
+
 def test_gaps_are_named_and_the_highest_is_not() -> None:
     loss = BOWL.loss.copy()
     loss[0, 0] = np.nan
