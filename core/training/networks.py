@@ -51,9 +51,9 @@ def simplex_etf(classes: int, dim: int, generator: torch.Generator) -> Tensor:
 class ClassMeansClassifier:
     """A classifier whose rows follow the class means of the features (Jiang et al. 2023, CMF).
 
-    The rows are the centred means, averaged exponentially over batches and scaled to a mean square
-    norm of 1; no gradient reaches them, and the bias is 0. Unlike in the paper, features are not
-    projected onto a sphere, so that the network stays an ordinary one with a linear layer.
+    The rows are the centred means, averaged exponentially over batches, each scaled to norm 1; no
+    gradient reaches them, and the bias is 0. Unlike in the paper, features are not projected onto a
+    sphere, so that the network stays an ordinary one with a linear layer.
     """
 
     def __init__(self, layer: nn.Linear, momentum: float = 0.9) -> None:
@@ -72,5 +72,4 @@ class ClassMeansClassifier:
             self.seen[k] = True
         rows = self.means - self.means[self.seen].mean(0)
         rows[~self.seen] = 0.0
-        norm = rows.square().sum(1).mean().sqrt()
-        self.layer.weight.copy_(rows / norm.clamp(min=1e-12))
+        self.layer.weight.copy_(nn.functional.normalize(rows, dim=1))
