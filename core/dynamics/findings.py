@@ -82,7 +82,7 @@ def since_zero_error(train: Dynamics, terminal: int | None) -> str | None:
     text = f"From epoch {int(train.epochs[rows[0]]):,}, the {which} the terminal phase, "
     parts = []
     if falls:
-        parts.append(f"{_listed(falls)} went on falling")
+        parts.append(f"{_listed(falls)} fell")
     if stays:
         parts.append(f"{_listed(stays)} stayed about the same")
     if rises:

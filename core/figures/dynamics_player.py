@@ -157,7 +157,7 @@ def _cloud(stage: Stage) -> None:
         "mode": "text",
         "name": "share of variance",
         "x": [(x[0] + x[1]) / 2],  # stays in the middle when Plotly widens the range
-        "y": [y[1]],
+        "y": [y[1] - 0.02 * (y[1] - y[0])],
         "textposition": "bottom center",
         "textfont": {"size": stage.small, "color": style.palette.muted},
         "hoverinfo": "skip",

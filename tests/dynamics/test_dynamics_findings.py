@@ -50,7 +50,7 @@ def test_the_end_has_both_data_sets_and_the_cosines_beside_theory():
 @pytest.mark.parametrize(
     ("last", "said"),
     [
-        (0.05, "NC1 (0.20 to 0.050, ÷ 4.0) went on falling"),
+        (0.05, "NC1 (0.20 to 0.050, ÷ 4.0) fell"),
         (0.19, "NC1 (0.20 to 0.19) stayed about the same"),
         (0.6, "NC1 (0.20 to 0.60, × 3.0) rose"),
     ],
