@@ -46,7 +46,9 @@ class Training:
         self.layer = classifier_of(network)
         if start is not None:
             self._start_from(network, start)
-        format_ = memory_format(network, x.device)
+        # L-BFGS flattens gradients as they lie in memory
+        plain = recipe.optimiser == "lbfgs"
+        format_ = torch.contiguous_format if plain else memory_format(network, x.device)
         self.model: MLP | CifarResNet = network.to(x.device, memory_format=format_)  # type: ignore[call-overload]
         self.x = x.contiguous(memory_format=format_)
         self.loss = losses.make(recipe.loss, recipe.loss_parameters)
