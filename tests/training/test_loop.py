@@ -23,6 +23,7 @@ from core.training import loop
 from core.training.families import FAMILIES
 from core.training.loop import STATE, train
 from core.training.recipes import RECIPES, Recipe, checkpoint_epochs, find_recipe
+from core.training.steps import Training
 
 DIGITS = [name for name in RECIPES if name.startswith("digits-") and RECIPES[name].start is None]
 
@@ -130,6 +131,18 @@ def test_a_recipe_of_cifar_learns_in_a_step(tmp_path: Path) -> None:
         )
     )
     assert made.accuracy == pytest.approx(run.history["test_accuracy"][-1], abs=0.002)
+
+
+def test_lbfgs_takes_convolutions() -> None:
+    """Their weights must lie in memory as they are flattened."""
+    torch.manual_seed(0)
+    x, y = torch.randn(20, 3, 32, 32), torch.arange(20) % 4
+    recipe = replace(RECIPES["cifar-lbfgs"], widths=(4, 8), weight_decay=0.0)
+    training = Training(recipe, x, y, 4, seed=0)
+    before = training.evaluate(x, y)[0]
+    for _ in range(3):
+        training.epoch()
+    assert training.evaluate(x, y)[0] < before
 
 
 def rows_of_classifier(run: Run, epoch: int) -> torch.Tensor:
