@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from multiprocessing import forkserver
 from pathlib import Path
 
 import pytest
 import streamlit as st
 from streamlit.testing.v1 import AppTest
+
+from core import jobs
 
 Show = Callable[..., AppTest]
 
@@ -19,10 +21,16 @@ def _nothing_kept_from_other_files() -> None:
     st.cache_resource.clear()
 
 
-@pytest.fixture
-def new_workers() -> None:
-    """Workers that see the environment as it is now: they are forked from a server process that
-    keeps what it had when it was started."""
+@pytest.fixture(scope="module")
+def worker_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A cache folder that the workers of a file's tests share with its pages. They are forked from
+    a server process that keeps the environment that it was started with."""
+    folder = tmp_path_factory.mktemp("cache")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FEATURESCOPE_CACHE", str(folder))
+        forkserver._forkserver._stop()
+        jobs.warm()
+        yield folder
     forkserver._forkserver._stop()
 
 

@@ -16,7 +16,7 @@ from core.training.writer import RunWriter
 from pages._ui import live
 
 Show = Callable[..., AppTest]
-WAIT_SECONDS = 180
+WAIT_SECONDS = 300
 
 
 def network() -> MLP:
@@ -49,8 +49,15 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def show(show_page: Callable[..., Show], runs: Path, new_workers: None) -> Show:
-    return show_page("layers", runs)
+def show(
+    show_page: Callable[..., Show],
+    runs: Path,
+    worker_cache: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Show:
+    shown = show_page("layers", runs)
+    monkeypatch.setenv("FEATURESCOPE_CACHE", str(worker_cache))
+    return shown
 
 
 def until(app: AppTest, done: Callable[[AppTest], bool]) -> AppTest:

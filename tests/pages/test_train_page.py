@@ -18,14 +18,21 @@ from core.training.recipes import RECIPES
 from core.training.service import TrainRequest
 
 Show = Callable[..., AppTest]
-WAIT_SECONDS = 120
+WAIT_SECONDS = 300
 SHORT = {"recipe": "digits-ce", "train_epochs": "3", "train_seed": "7"}
 RUN_ID = "digits-ce-e3-s7"
 
 
 @pytest.fixture
-def show(show_page: Callable[..., Show], tmp_path: Path, new_workers: None) -> Show:
-    return show_page("train", tmp_path / "none")
+def show(
+    show_page: Callable[..., Show],
+    tmp_path: Path,
+    worker_cache: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Show:
+    shown = show_page("train", tmp_path / "none")
+    monkeypatch.setenv("FEATURESCOPE_CACHE", str(worker_cache))
+    return shown
 
 
 def said(app: AppTest) -> str:
