@@ -63,9 +63,10 @@ MEASURES = {"cka": "linear CKA", "procrustes": "Procrustes of class means"}
 PAIR_READINGS = {
     "cka": Reading(
         "A row for every layer of the first network, a column for every one of the second, input "
-        "at the bottom left. Darker is more alike, 1 the same up to rotation and scale; the ring "
-        "is the layer that each row is most like. A dark diagonal means that layers at the same "
-        "depth hold the same geometry; a dark block means layers that hardly change it. Features "
+        "at the bottom left. The stronger the colour, the more alike; 1 is the same up to "
+        "rotation and scale. The ring is the layer that each row is most like. A strong diagonal "
+        "means that layers at the same depth hold the same geometry; a strong block means layers "
+        "that hardly change it. Features "
         "are pooled: of images, the input layer is only its mean over positions. The estimator is "
         "unbiased: 0 for independent features, and slightly negative by chance.",
         r"\mathrm{CKA}=\frac{\mathrm{HSIC}_1(XX^\top,YY^\top)}"
@@ -75,7 +76,7 @@ PAIR_READINGS = {
     "procrustes": Reading(
         "The same layout for the class means alone: the angle between the two configurations of K "
         "means, after the best rotation, both centred and of norm 1. 0° is the same shape, "
-        "darker is more alike. Two collapsed networks both end in a simplex ETF: their last layers "
+        "and the strongest colour. Two collapsed networks both end in a simplex ETF: their last layers "
         "have the same shape, whatever they were trained with.",
         r"\theta=\arccos\max_{Q^\top Q=I}\langle A,BQ\rangle=\arccos\|A^\top B\|_*",
         "Williams et al., NeurIPS 2021, Generalized shape metrics on neural representations",
@@ -179,14 +180,14 @@ def grids(found: tuple[LossGrid, ...]) -> None:
             left,
             "mean",
             "Accuracy, width × epochs",
-            "Mean test accuracy of digits MLPs; darker is better. The lecture's claim is that all "
+            "Mean test accuracy of digits MLPs; a stronger colour is better. The lecture's claim is that all "
             "losses get better towards the right top corner, wide and long, and meet there.",
         ),
         (
             right,
             "sd",
             "Spread over seeds",
-            "Standard deviation of the test accuracy over seeds, in points; darker is steadier. "
+            "Standard deviation of the test accuracy over seeds, in points; a stronger colour is steadier. "
             "The claim is that the right top corner is the steadiest.",
         ),
     ):
@@ -251,9 +252,10 @@ def default_pair(there: tuple[Run, ...], compared: Compared) -> tuple[Run, Run]:
     members = [r for g in compared.groups for r in g.runs if r in there]
     chosen = library.find(str(st.session_state.get("choice_run", "")))
     first = next(iter([*members, *(r for r in there if r == chosen), *there]))
-    if first not in members and len(epochs_with_files(first)) > 1:
+    others = [r for r in members if r is not first and shared_data(first, r)]
+    if not others and len(epochs_with_files(first)) > 1:
         return first, first
-    others = [r for r in [*members, *there] if r is not first and shared_data(first, r)]
+    others += [r for r in there if r is not first and shared_data(first, r)]
     return first, next(iter([*others, first]))
 
 

@@ -207,7 +207,7 @@ def grid_in_words(grids: Sequence[LossGrid]) -> str:
     """The left bottom and right top corner of the grid: spread over losses, and over seeds."""
     corners = np.array([g.corners for g in grids])  # (losses, 2 corners, mean and sd)
     if not np.isfinite(corners[..., 0]).all():
-        return "The grid lacks a corner."
+        return "The grid of widths and epochs is not complete."
     small, large = np.ptp(corners[..., 0], axis=0)
     one, other = corners[..., 0].mean(axis=0)
     first = grids[0]

@@ -275,7 +275,7 @@ def width_by_epochs(grids: Sequence[LossGrid], style: Style, statistic: Statisti
         return message("There is no grid of widths and epochs here.", style)
     values = np.concatenate([k.ravel() for k in known])
     low, high = _colour_ends(values, statistic)
-    # darker is better in both: a high mean, a small spread
+    # a stronger colour is better in both: a high mean, a small spread
     scale = style.palette.sequential if statistic == "mean" else style.palette.sequential[::-1]
     columns = min(2, len(grids))
     rows = -(-len(grids) // columns)

@@ -32,7 +32,7 @@ def layer_similarity(
     pair: PairSimilarity, style: Style, measure: Measure, first: str, second: str
 ) -> go.Figure:
     """A row for every layer of the first network, a column for every one of the second, both from
-    the input (bottom, left) on. Darker is more alike, by CKA (1) and by Procrustes (0°).
+    the input (bottom, left) on. The stronger the colour, the more alike: CKA 1, Procrustes 0°.
 
     A ring marks the layer of the second network that each layer of the first is most like.
     ``first`` and ``second`` name the networks.
