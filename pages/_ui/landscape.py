@@ -247,17 +247,21 @@ def _may_start(waiting: list[LandscapeRequest]) -> bool:
     """Whether to go on: says what it will take, and asks where that is long."""
     if set(waiting) <= _asked():
         return True
-    seconds = 0.0
-    for i, request in enumerate(waiting):
-        trial = result_of(
+    trials = [
+        result_of(
             f"landscape_trial_{i}",
             "core.landscape.compute:trial",
             request.for_trial(),
             "Forecasting",
         )
-        if trial is None:
-            return False
-        seconds += trial.seconds(request.points, request.images)
+        for i, request in enumerate(waiting)
+    ]
+    if None in trials:
+        return False
+    seconds = sum(
+        trial.seconds(request.points, request.images)
+        for trial, request in zip(trials, waiting, strict=True)
+    )
     if seconds <= AT_ONCE:
         _ask(tuple(waiting))
         return True
