@@ -36,6 +36,7 @@ ICONS = {
     "shown here": ":material/check_circle:",
     "shown in part": ":material/contrast:",
     "not shown here": ":material/cancel:",
+    "cannot be told": ":material/help:",
     "not measured": ":material/help:",
 }
 ETF = r"\tfrac{I-\mathbf1\mathbf1^\top/K}{\sqrt{K-1}}"
@@ -76,8 +77,8 @@ PAIR_READINGS = {
     "procrustes": Reading(
         "The same layout for the class means alone: the angle between the two configurations of K "
         "means, after the best rotation, both centred and of norm 1. 0° is the same shape, "
-        "and the strongest colour. Two collapsed networks both end in a simplex ETF: their last layers "
-        "have the same shape, whatever they were trained with.",
+        "and the strongest colour. Two collapsed networks both end in a simplex ETF: their last "
+        "layers have the same shape, whatever they were trained with.",
         r"\theta=\arccos\max_{Q^\top Q=I}\langle A,BQ\rangle=\arccos\|A^\top B\|_*",
         "Williams et al., NeurIPS 2021, Generalized shape metrics on neural representations",
     ),
@@ -180,15 +181,15 @@ def grids(found: tuple[LossGrid, ...]) -> None:
             left,
             "mean",
             "Accuracy, width × epochs",
-            "Mean test accuracy of digits MLPs; a stronger colour is better. The lecture's claim is that all "
-            "losses get better towards the right top corner, wide and long, and meet there.",
+            "Mean test accuracy of digits MLPs; a stronger colour is better. The lecture's claim "
+            "is that all losses get better towards the right top corner and meet there.",
         ),
         (
             right,
             "sd",
             "Spread over seeds",
-            "Standard deviation of the test accuracy over seeds, in points; a stronger colour is steadier. "
-            "The claim is that the right top corner is the steadiest.",
+            "Standard deviation of the test accuracy over seeds, in points; a stronger colour is "
+            "steadier. The claim is that the right top corner is the steadiest.",
         ),
     ):
         with column:

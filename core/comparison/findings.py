@@ -17,13 +17,13 @@ from core.dynamics.results import Dynamics
 from core.figures.theme import number, significant
 from core.text import plain
 
-Verdict = Literal["shown here", "shown in part", "not shown here", "not measured"]
+Verdict = Literal["shown here", "shown in part", "not shown here", "cannot be told", "not measured"]
 
 CLEAR = 3.0
 """A difference of means counts from so many standard errors on: about Tukey's 95 % limit for the
 largest difference among two to five groups of three seeds (2.8 to 3.3)."""
 
-SEES_CHANCE = 3.0  # points above chance, within which an accuracy counts as chance
+ONE_SEED = "With one seed each, chance cannot be told from these differences."
 FITTED = 99.95  # training accuracy in percent that counts as 100 %
 
 
@@ -183,11 +183,17 @@ def _worst(finals: Sequence[Final]) -> str:
 
 def _missed(one: Final, keys: Sequence[str]) -> str:
     parts = [
-        f"{QUANTITIES[k].title} ({significant(one.mean(k), 2)}, threshold "
+        f"{QUANTITIES[k].title} ({_beside(one.mean(k), QUANTITIES[k].threshold)}, threshold "
         f"{number(QUANTITIES[k].threshold, 2)})"
         for k in keys
     ]
     return " and ".join(parts)
+
+
+def _beside(value: float | None, threshold: float | None) -> str:
+    """Two digits, and a third where they would read as the threshold itself."""
+    text = significant(value, 2)
+    return significant(value, 3) if text == significant(threshold, 2) else text
 
 
 def _optimisers(finals: Sequence[Final], measured: Measured) -> tuple[Verdict, str]:
@@ -275,7 +281,8 @@ def _labels(finals: Sequence[Final], measured: Measured) -> tuple[Verdict, str]:
     fitted = [f for f in random if (f.mean("accuracy") or 0) >= FITTED]
     said = []
     if len(fitted) == len(random):
-        said.append(f"**{_all(len(random))} networks fit labels that are all random**")
+        who = "The network fits" if len(random) == 1 else f"{_all(len(random))} networks fit"
+        said.append(f"**{who} labels that are all random**")
     else:
         least = min((_width(f) for f in fitted), default=0)
         said.append(
@@ -361,7 +368,7 @@ def _classifiers(finals: Sequence[Final], measured: Measured) -> tuple[Verdict, 
     found = _against(reference, others, "accuracy")
     if not found:
         return "not measured", "Test accuracies are not known."
-    worse = [f for f, v, clear in found if v < 0 and clear is not False]
+    worse = [f for f, v, clear in found if v < 0 and clear]
     base = number(reference.mean("accuracy", "test"), 1)
     text = (
         f"**Against the learned classifier ({_title(reference)}, {base} % on the test data)**: "
@@ -376,6 +383,8 @@ def _classifiers(finals: Sequence[Final], measured: Measured) -> tuple[Verdict, 
         if not worse
         else "It costs accuracy with " + " and ".join(_title(f) for f in worse) + "."
     )
+    if all(clear is None for _, _, clear in found):
+        verdict, end = "cannot be told", ONE_SEED
     return verdict, f"{text}{end} {collapse}"
 
 
@@ -406,6 +415,8 @@ def _fine_tuning(finals: Sequence[Final], measured: Measured) -> tuple[Verdict, 
     )
     better = [f for f, v, clear in outside if v > 0 and clear]
     verdict: Verdict = "not shown here"
+    if all(clear is None for _, _, clear in outside):
+        return "cannot be told", f"{text} {ONE_SEED}"
     if better:
         verdict = "shown here" if len(better) == len(outside) else "shown in part"
     else:
@@ -434,7 +445,8 @@ def _by_seed(reference: Final, found: Sequence[tuple[Final, float, bool | None]]
     parts = []
     for one in found:
         won, tried = _wins(reference, one[0])
-        parts.append(f"{_listed([one])} (higher with {won} of {tried} seeds)")
+        seeds = f" (higher with {won} of {tried} seeds)" if tried > 1 else ""
+        parts.append(f"{_listed([one])}{seeds}")
     return "; ".join(parts)
 
 

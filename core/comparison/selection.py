@@ -70,7 +70,9 @@ def _by_dimension(group: Group, title: str) -> str:
     widths = group.settings.get("widths")
     if not isinstance(widths, list | tuple) or not widths or "," not in title:
         return title
-    last = title.rsplit(", ", 1)[-1]
+    start, last = title.rsplit(", ", 1)
+    if last.startswith("d = "):
+        return f"{last}, {start}"
     return f"d = {'K' if widths[-1] == CLASSES else widths[-1]}, {last}"
 
 

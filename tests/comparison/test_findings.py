@@ -280,3 +280,23 @@ def test_without_measurements_a_family_says_so() -> None:
         verdict, text = said(made, name)
         assert verdict == "not measured", name
         assert text.endswith("."), name
+
+
+def test_with_one_seed_no_difference_is_claimed() -> None:
+    made = Made()
+    made.add("digits-ce", test=0.6)
+    made.add("digits-etf", test=0.5, ends={**COLLAPSED, "nc1": 0.0202})
+    verdict, text = said(made, "classifiers")
+    assert verdict == "cannot be told"
+    assert "It costs accuracy" not in text
+    assert "NC1 (0.0202, threshold 0.02)" in text
+    made = Made()
+    tuned(made, "digits-tuned-linear", (0.60,))
+    tuned(made, "digits-tuned-cmf", (0.70,))
+    verdict, text = said(made, "fine-tuning")
+    assert verdict == "cannot be told"
+    assert text.endswith("chance cannot be told from these differences.")
+    made = Made()
+    made.add("digits-ce")
+    made.add("digits-labels-100", ends={"nc1": 0.004})
+    assert "The network fits labels that are all random" in said(made, "labels")[1]

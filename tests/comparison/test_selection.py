@@ -43,6 +43,7 @@ def test_names_say_what_the_family_varies(made: Made) -> None:
         "d = K, learned classifier",
         "d = 128, fixed simplex ETF",
     ]
+    assert titles("classifiers", "CIFAR-10 subset")[2] == "d = K, fixed simplex ETF"
     assert titles("regularisation")[:2] == ["weight decay and batch norm", "no weight decay"]
     assert titles("imbalance")[0] == "balanced"
 
