@@ -166,14 +166,14 @@ def stepper(run: Run) -> None:
 
 def findings(shown: Film) -> None:
     about = Reading(
-        "NC1, NC2 and NC3 are 0 where the features have collapsed. The terminal phase begins with "
-        "the first epoch of zero training error after which the training accuracy never falls "
-        "below 99.9 % again. A metric counts as fallen or risen when it changed by more than 10 %.",
+        "NC1, NC2 and NC3 are 0 where the features have collapsed. The terminal phase begins "
+        "where the training error first vanishes. A metric counts as fallen or risen when it "
+        "changed by more than 10 %.",
         source="Papyan, Han and Donoho, PNAS 2020",
     )
     with card("dynamics_findings", "Measured", about):
         said = [
-            zero_error(shown.train, shown.terminal),
+            zero_error(shown.train, shown.terminal, shown.settled),
             at_the_end(shown.train, shown.test),
             since_zero_error(shown.train, shown.terminal),
         ]

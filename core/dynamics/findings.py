@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from core.dynamics.phases import STAYS
 from core.dynamics.results import Dynamics
 from core.figures.theme import number, significant
 from core.text import plain
@@ -16,20 +17,27 @@ _FALLS = 0.9  # of its value at the start of the terminal phase, and below: it f
 _RISES = 1.1
 
 
-def zero_error(train: Dynamics, terminal: int | None) -> str:
-    """When the training error became zero for good, or how near it came. ``train``: dynamics on
-    the training data; ``terminal``: the epoch from ``phases.terminal_epoch``."""
+def zero_error(train: Dynamics, terminal: int | None, settled: int | None = None) -> str:
+    """When the training error first vanished, or how near it came. ``train``: dynamics on the
+    training data; ``terminal`` and ``settled``: epochs from ``phases``."""
     if terminal is not None:
-        return (
-            f"**The training error is zero from epoch {terminal:,} on**: the terminal phase, "
-            f"{int(train.epochs[-1]) - terminal:,} of {int(train.epochs[-1]):,} epochs."
+        last = int(train.epochs[-1])
+        text = (
+            f"**The training error first vanishes at epoch {terminal:,}**, where the terminal "
+            f"phase begins: {last - terminal:,} of {last:,} epochs."
         )
+        back = f"more than {_percent(1 - STAYS)} of the training images wrong"
+        if settled is None:
+            return f"{text} It came back: later epochs, to the last ones, have {back}."
+        if settled > terminal:
+            return f"{text} Until epoch {settled:,} single epochs still have {back}."
+        return text
     known = np.flatnonzero(np.isfinite(train.accuracy))
     if not len(known):
         return "The network has no classifier, so that there is no training error."
     best = known[train.accuracy[known].argmax()]
     return (
-        "**The training error never stays zero**, so that there is no terminal phase to mark: the "
+        "**The training error never vanishes**, so that there is no terminal phase to mark: the "
         f"highest training accuracy of these checkpoints is {_percent(train.accuracy[best])}, at "
         f"epoch {int(train.epochs[best]):,}."
     )

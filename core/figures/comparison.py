@@ -216,7 +216,7 @@ def _terminal(
             "name": f"{escape(one.title)}, start of the terminal phase",
             "x": [round(float(place(at)), 4)],
             "y": _short(np.array([np.exp(y) if log else y])),
-            "text": [f"<b>{escape(one.title)}</b><br>training error zero from<br>{said}"],
+            "text": [f"<b>{escape(one.title)}</b><br>training error first zero at<br>{said}"],
             "marker": {
                 "symbol": _MARK,
                 "size": 2.2 * style.measures.marker,

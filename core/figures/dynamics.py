@@ -242,5 +242,5 @@ def _terminal_before(
         yref="paper",
         yanchor="bottom",
         xanchor="left" if right else "right",
-        text=f"{ZERO_ERROR} from epoch {terminal:,}",
+        text=f"{ZERO_ERROR} at epoch {terminal:,}",
     )

@@ -11,7 +11,7 @@ import streamlit as st
 from core import library
 from core.checkpoints.runs import DataEntry, Run
 from core.dynamics.kept import kept, missing
-from core.dynamics.phases import terminal_epoch
+from core.dynamics.phases import settled_epoch, terminal_epoch
 from core.dynamics.request import DynamicsRequest, request_of
 from core.dynamics.results import Dynamics
 from core.figures.dynamics import Split
@@ -29,6 +29,7 @@ class Film:
     run: Run
     splits: tuple[Split, ...]
     terminal: int | None  # first epoch of the terminal phase
+    settled: int | None  # from when on the training error stays below 0.1 %
 
     @property
     def train(self) -> Dynamics:
@@ -68,8 +69,8 @@ def film(run: Run, entries: Sequence[DataEntry]) -> Film | None:
     if not splits or splits[0].label != "train":
         return None
     train = splits[0].dynamics
-    terminal = terminal_epoch(run.history, train.epochs, train.accuracy)
-    return Film(run, tuple(splits), terminal)
+    told = (run.history, train.epochs, train.accuracy)
+    return Film(run, tuple(splits), terminal_epoch(*told), settled_epoch(*told))
 
 
 def is_measurable(run: Run, entries: Sequence[DataEntry]) -> bool:

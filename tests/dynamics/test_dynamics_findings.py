@@ -20,11 +20,11 @@ def with_columns(dynamics, **columns):
 
 def test_zero_error_is_told_with_its_epoch_or_how_near_it_came():
     train = synthetic_dynamics()
-    assert "zero from epoch 17 on" in zero_error(train, 17)
+    assert "first vanishes at epoch 17" in zero_error(train, 17)
     assert "83 of 100 epochs" in zero_error(train, 17)
     short = replace(train, accuracy=np.array([0.1, 0.5, 0.982, 0.9, 0.7, 0.8]))
     said = zero_error(short, None)
-    assert "never stays zero" in said
+    assert "never vanishes" in said
     assert "98.2 %, at epoch 3" in said
     unclassified = replace(train, accuracy=np.full(6, np.nan))
     assert "no classifier" in zero_error(unclassified, None)

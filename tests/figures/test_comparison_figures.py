@@ -101,7 +101,7 @@ def test_a_band_goes_from_the_smallest_to_the_largest_seed() -> None:
     assert ring.marker.symbol == "circle-open"
     assert ring.x[0] == pytest.approx(np.log10(21), abs=1e-4)
     assert min(line.y) <= ring.y[0] <= max(line.y)
-    assert "training error zero from<br>epoch 20" in ring.text[0]
+    assert "training error first zero at<br>epoch 20" in ring.text[0]
 
 
 def test_three_lines_have_a_legend_and_more_have_labels_that_do_not_overlap() -> None:

@@ -318,7 +318,7 @@ def test_maps_mark_the_chosen_layer_and_the_start_of_the_terminal_phase():
     assert fig.layout.yaxis.ticktext[3] == "<b>act3</b>"
     line = next(s for s in fig.layout.shapes if s.type == "line")
     assert line.x0 == 2.5  # between the checkpoints of epochs 3 and 10
-    assert any(a.text == "zero error from epoch 7" for a in fig.layout.annotations)
+    assert any(a.text == "zero error at epoch 7" for a in fig.layout.annotations)
     exact = layer_by_epoch(dynamics, LARGE, "nc1", terminal=10)
     assert next(s for s in exact.layout.shapes if s.type == "line").x0 == 2.5
     assert not layer_by_epoch(dynamics, LARGE, "twonn").layout.shapes

@@ -123,13 +123,13 @@ def test_the_table_has_every_epoch_of_both_data_sets(show: Show) -> None:
 
 
 def test_zero_error_is_said_and_marked_or_said_to_be_missing(show: Show, folder: Path) -> None:
-    assert "never stays zero" in said(show(run="epochs"))
+    assert "never vanishes" in said(show(run="epochs"))
     run = open_run(folder / "epochs")
     history = {"epoch": [0, 7, 100], "train_accuracy": [0.2, 1.0, 1.0]}
     write_run(replace(run, history=history))
     try:
         app = show(run="epochs")
-        assert "zero from epoch 7 on" in said(app)
+        assert "first vanishes at epoch 7" in said(app)
         labels = [a["text"] for a in film_of(app)["layout"]["annotations"]]
         assert labels.count("zero error") == 9
     finally:
