@@ -26,7 +26,7 @@ FAMILIES = {
         "Does neural collapse depend on the algorithm?",
         "Zhu et al. 2021",
         ("digits-ce", "digits-adam", "digits-lbfgs"),
-        ("cifar-ce", "cifar-adam", "cifar-lbfgs"),
+        ("cifar-ce", "cifar-adam"),
     ),
     "losses": Family(
         "Losses",

@@ -137,7 +137,7 @@ def test_lbfgs_takes_convolutions() -> None:
     """Their weights must lie in memory as they are flattened."""
     torch.manual_seed(0)
     x, y = torch.randn(20, 3, 32, 32), torch.arange(20) % 4
-    recipe = replace(RECIPES["cifar-lbfgs"], widths=(4, 8), weight_decay=0.0)
+    recipe = replace(RECIPES["cifar-ce"], optimiser="lbfgs", learning_rate=1.0, widths=(4, 8))
     training = Training(recipe, x, y, 4, seed=0)
     before = training.evaluate(x, y)[0]
     for _ in range(3):
