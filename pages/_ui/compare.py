@@ -161,8 +161,10 @@ def measure_missing(compared: Compared) -> None:
             if request in _whole() or not missing(run, entry.id):
                 continue
             what = f"Measuring {run.title} on {entry.title}"
-            if result_of("compare_measure", JOB, request, what) is None:
+            found: Dynamics | None = result_of("compare_measure", JOB, request, what)
+            if found is None:
                 return
+            _whole()[request] = found  # also where the cache could not be written
     growing = next((run for run in runs if not run.finished), None)
     if growing is not None:
         follow(growing)
