@@ -100,6 +100,7 @@ _CIFAR_TUNED = {
     "epochs": 40,
     "learning_rate": 0.02,
     "shifted_data": _CIFAR_SHIFTED,
+    "checkpoints": 4,
 }
 
 _ALL = (
@@ -140,7 +141,7 @@ _ALL = (
         "labels-100-w512",
         "4×512, all labels random",
         widths=(512,) * 4,
-        checkpoints=3,
+        checkpoints=2,
         **{**_ALL_RANDOM, "epochs": 300, "seeds": 1},
     ),
     _digits(
@@ -167,6 +168,7 @@ _ALL = (
             f"imbalanced-{ratio}",
             f"4×128, 1:{ratio} imbalance",
             train_data=f"digits-train@imbalanced-{ratio}",
+            checkpoints=10 if ratio == 20 else 4,
         )
         for ratio in (5, 20, 70)
     ),
