@@ -35,7 +35,7 @@ def test_names_say_what_the_family_varies(made: Made) -> None:
         return [g.title for g in family_groups(family, heading, made.runs)]
 
     assert titles("optimisers") == ["SGD with momentum", "Adam", "L-BFGS"]
-    assert titles("optimisers", "CIFAR-10 subset") == ["SGD with momentum", "Adam", "L-BFGS"]
+    assert titles("optimisers", "CIFAR-10 subset")[:2] == ["SGD with momentum", "Adam"]
     assert titles("losses")[0] == "cross-entropy"
     assert titles("labels")[0] == "4×128, true labels"
     assert titles("classifiers")[:3] == [
