@@ -64,6 +64,8 @@ def test_nothing_is_said_where_nothing_is_known() -> None:
 
 
 def test_it_stays_short() -> None:
-    for run in library.runs():
+    analysed = [run for run in library.runs() if (run.folder / "analyses").is_dir()]
+    assert len(analysed) >= 4
+    for run in analysed:
         text = " ".join(sentences(library.load(run.id)))
         assert 5 < len(text.split()) <= 60
