@@ -147,7 +147,7 @@ class _Loop:
             scores = {"train_accuracy": train_accuracy, "test_accuracy": test_accuracy}
             told = {k: f"{v:.4f}" for k, v in scores.items()}
             self.writer.write(self.training.model, epoch, {**self.metadata, **told})
-        return f"train {train_accuracy:.3f}, test {test_accuracy:.3f}"
+        return f"Training, accuracy {train_accuracy:.3f}, on test data {test_accuracy:.3f}"
 
     def _keep(self, seconds: float) -> None:
         self.writer.publish()

@@ -177,7 +177,7 @@ _ALL = (
     _digits("tuned-cmf", "4×128, fine-tuned, class means", classifier="class_means", **_TUNED),
     _digits("tuned-lp", "4×128, linear probe, then fine-tuned", probe_epochs=30, **_TUNED),
     _CIFAR,
-    _cifar("adam", "Adam", **{**_ADAM, "weight_decay": 3e-3}),
+    _cifar("adam", "Adam", **{**_ADAM, "weight_decay": 1e-2}),
     _cifar("focal", "focal loss", **_FOCAL, weight_decay=1.5e-2),
     _cifar("ls", "label smoothing", **_SMOOTHED),
     _cifar("mse", "rescaled MSE", **_MSE),
