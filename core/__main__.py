@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
+import threading
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NoReturn
 
-from core.errors import UserError
+from core.errors import Cancelled, UserError
 from core.request import AnalysisRequest
 from core.results import FAMILIES, Analysis, Settings
 
@@ -209,15 +211,25 @@ def _train(arguments: argparse.Namespace) -> None:
     from core.training.recipes import find_recipe
 
     progress = _Progress()
-    run = train(
-        find_recipe(arguments.recipe),
-        Path(arguments.out),
-        data=arguments.data,
-        epochs=arguments.epochs,
-        seed=arguments.seed,
-        progress=progress,
-    )
-    progress.end()
+    asked_to_stop = threading.Event()
+    # the epoch under way is finished and the state kept, so that the same command goes on
+    before = signal.signal(signal.SIGINT, lambda *_: asked_to_stop.set())
+    try:
+        run = train(
+            find_recipe(arguments.recipe),
+            Path(arguments.out),
+            data=arguments.data,
+            epochs=arguments.epochs,
+            seed=arguments.seed,
+            progress=progress,
+            cancelled=asked_to_stop.is_set,
+        )
+    except Cancelled:
+        print("\nstopped; the same command goes on from here", file=sys.stderr)
+        raise
+    finally:
+        signal.signal(signal.SIGINT, before)
+        progress.end()
     print(f"{run.folder}: {len(run.checkpoints)} checkpoints")
 
 
@@ -284,6 +296,8 @@ def main(argv: list[str] | None = None) -> int:
         return 2
     except BrokenPipeError:  # whoever reads the output has closed it: nothing more to say
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except Cancelled:
+        return 130
     except KeyboardInterrupt:
         print("\ncancelled", file=sys.stderr)
         return 130

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -82,6 +84,28 @@ def test_train(tmp_path: Path) -> None:
     out = str(tmp_path / "run")
     assert main(["train", "digits-mlp", "--epochs", "1", "--out", out]) == 0
     assert main(["train", "digits-mlp", "--epochs", "1", "--out", out]) == 2
+
+
+def test_an_interrupted_training_goes_on(tmp_path: Path) -> None:
+    """Ctrl-C keeps the state; the same command takes it up, and the numbers are the same."""
+    command = [sys.executable, "-m", "core", "train", "digits-ce", "--epochs", "60", "--out"]
+    out = tmp_path / "run"
+    process = subprocess.Popen([*command, str(out)], stderr=subprocess.PIPE, text=True)
+    until = time.monotonic() + 60
+    while not (out / "run.json").is_file() and time.monotonic() < until:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "the same command goes on" in said
+    run = json.loads((out / "run.json").read_text())
+    assert not run["finished"]
+    assert (out / "training_state.pt").is_file()
+    assert main([*command[3:-1], "--out", str(out)]) == 0
+    assert main([*command[3:-1], "--out", str(tmp_path / "whole")]) == 0
+    found = [json.loads((p / "run.json").read_text()) for p in (out, tmp_path / "whole")]
+    assert found[0]["history"]["epoch"] == list(range(61))
+    assert found[0]["history"]["train_loss"] == found[1]["history"]["train_loss"]
 
 
 MISTAKES = [
