@@ -50,7 +50,7 @@ PLAYER = Reading(
     "on the training data, dashed on the test data; the values under the cursor stand above each "
     "panel. The shaded part is the terminal phase, from zero training error on. The axis is "
     "$\\log(1+\\text{epoch})$, so that epoch 0, the untrained network, has a place. Points are "
-    "penultimate features in units of their spread, in the two principal axes of the last epoch, "
+    "penultimate features in units of their spread in the two principal axes of the last epoch, "
     "followed back through training (Procrustes) so that they move instead of jumping. Squares: "
     "cosines between class means, orange closer than a simplex ETF, blue farther. Dots: the angle "
     "of every pair of classes; the dashed line is the simplex ETF's. The keys ← and → change the "

@@ -149,7 +149,7 @@ def _cloud(stage: Stage) -> None:
         "linecolor": style.palette.border,
     }
     # both axes on one scale: Plotly widens one of these ranges, for all frames alike
-    x, y = (_range(np.concatenate([points, means], axis=1)[..., i]) for i in (0, 1))
+    x, y = (_range(points[..., i], means[..., i]) for i in (0, 1))
     stage.layout["xaxis"] = {**bare, "range": x, "domain": [0.0, WIDTH]}
     stage.layout["yaxis"] = {**bare, "range": y, "domain": [CLOUD_BOTTOM, 1.0], "scaleanchor": "x"}
     stage.title(0.0, 1.0, "features, principal axes")
@@ -168,7 +168,8 @@ def _cloud(stage: Stage) -> None:
 
 def _plane(shown: Dynamics) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Points (E, S, 2) and class means (E, K, 2) in axes that follow from epoch to epoch and are
-    the first two principal ones at the last epoch; their share (E,) of the variance."""
+    the first two principal ones at the last epoch; their share (E,) of the variance. The unit is
+    the root mean square distance of the features to their mean within the plane."""
     points, means = aligned(shown)  # (E, S, 3), (E, K, 3)
     before = np.concatenate([shown.points, shown.point_means], axis=1).astype(np.float64)
     after = np.concatenate([points, means], axis=1).astype(np.float64)
@@ -176,7 +177,9 @@ def _plane(shown: Dynamics) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     back = turns[-1].T
     in_plane = ((turns @ back)[:, :, :2] ** 2).sum(axis=2)  # (E, 3) of each component
     share = (np.asarray(shown.explained, dtype=np.float64) * in_plane).sum(axis=1)
-    return (points @ back)[..., :2], (means @ back)[..., :2], share
+    # later epochs spread over more directions than two: without this they would shrink from view
+    scale = np.sqrt(np.clip(share, 1e-6, None))[:, None, None]
+    return (points @ back)[..., :2] / scale, (means @ back)[..., :2] / scale, share
 
 
 def _turn(before: np.ndarray, after: np.ndarray) -> np.ndarray:
@@ -185,9 +188,16 @@ def _turn(before: np.ndarray, after: np.ndarray) -> np.ndarray:
     return rotation(before[known], after[known]) if known.any() else np.eye(3)
 
 
-def _range(values: np.ndarray) -> list[float]:
-    """What an axis shows of values (F, n): all of them, in every frame, and room for a label."""
-    low, high = float(np.nanmin(values, initial=0.0)), float(np.nanmax(values, initial=0.0))
+def _range(points: np.ndarray, means: np.ndarray) -> list[float]:
+    """What an axis shows of points (F, S) and class means (F, K): all means and, in every frame,
+    all points but the outermost 2 % on each side, and room for a label."""
+    ends = [np.zeros(1), means.ravel()]
+    for frame in points:
+        known = frame[np.isfinite(frame)]
+        if len(known):
+            ends.append(np.percentile(known, (2, 98)))
+    shown = np.concatenate(ends)
+    low, high = float(np.nanmin(shown)), float(np.nanmax(shown))
     margin = 0.08 * (high - low) or 0.1
     return [round(low - margin, 4), round(high + margin, 4)]
 
