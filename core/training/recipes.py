@@ -178,7 +178,7 @@ _ALL = (
     _digits("tuned-lp", "4×128, linear probe, then fine-tuned", probe_epochs=30, **_TUNED),
     _CIFAR,
     _cifar("adam", "Adam", **{**_ADAM, "weight_decay": 1e-2}),
-    _cifar("focal", "focal loss", **_FOCAL, weight_decay=1.5e-2),
+    _cifar("focal", "focal loss", **_FOCAL, weight_decay=1.5e-2, epochs=300),
     _cifar("ls", "label smoothing", **_SMOOTHED),
     _cifar("mse", "rescaled MSE", **_MSE),
     _cifar(
