@@ -10,7 +10,7 @@ from core.feature_files import is_feature_file
 from core.jobs import Job, warm
 from core.request import AnalysisRequest
 from core.results import Candidate, CheckpointSummary, Settings
-from core.text import plain
+from core.text import in_badge, plain
 from pages._ui import frame, jobs, upload
 from pages._ui.choices import choose, drop, keep
 from pages._ui.sidebar import open_analysis
@@ -73,7 +73,7 @@ def recognised(request: AnalysisRequest, found: CheckpointSummary) -> AnalysisRe
             st.badge("architecture unknown", icon=":material/question_mark:", color="orange")
         else:
             label = f"{found.architecture}, {MATCHES.get(found.match, found.match)}"
-            st.badge(plain(label), icon=":material/check:", color="green")
+            st.badge(in_badge(label), icon=":material/check:", color="green")
     facts = [f"{found.parameters:,} parameters", found.format]
     facts += [f"{key} {shown(value)}" for key, value in list(found.metadata.items())[:4]]
     st.caption(plain(" · ".join(facts)))

@@ -8,7 +8,7 @@ from typing import Literal, NoReturn
 import streamlit as st
 
 from core.figures.theme import Size, Style
-from core.text import plain
+from core.text import in_badge, plain
 from pages._ui import choices, theme_watch
 from pages._ui.view import View
 from pages._ui.wanted import Wanted, make
@@ -92,7 +92,7 @@ def title(text: str, badges: tuple[tuple[str, BadgeColor], ...] = (), line: str 
     with st.container(key="title_row", horizontal=True, vertical_alignment="center", gap="small"):
         st.title(plain(text), anchor=False, width="content")
         for label, colour in badges:
-            st.badge(plain(label), color=colour)
+            st.badge(in_badge(label), color=colour)
     if line:
         st.caption(plain(line))
     for notice in choices.take_notices():
