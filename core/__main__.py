@@ -213,7 +213,13 @@ def _train(arguments: argparse.Namespace) -> None:
     progress = _Progress()
     asked_to_stop = threading.Event()
     # the epoch under way is finished and the state kept, so that the same command goes on
-    before = signal.signal(signal.SIGINT, lambda *_: asked_to_stop.set())
+    before = signal.getsignal(signal.SIGINT)
+
+    def stop(*_: object) -> None:
+        asked_to_stop.set()
+        signal.signal(signal.SIGINT, before)  # a second Ctrl-C does not wait for the epoch
+
+    signal.signal(signal.SIGINT, stop)
     try:
         run = train(
             find_recipe(arguments.recipe),

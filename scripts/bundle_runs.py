@@ -51,6 +51,8 @@ def bundle(folder: Path) -> str:
     shutil.rmtree(target / "dynamics", ignore_errors=True)
     if target.resolve() != folder.resolve():
         target.mkdir(exist_ok=True)
+        for old in target.glob("epoch_*"):
+            old.unlink()
         shutil.copy2(folder / "run.json", target / "run.json")
         for checkpoint in run.checkpoints if run.seed == 0 else ():
             shutil.copy2(folder / checkpoint.file, target / checkpoint.file)
@@ -69,7 +71,9 @@ def main() -> None:
     arguments = parser.parse_args()
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     folders = sorted(p.parent for p in arguments.source.glob("*/run.json"))
-    chosen = [f for f in folders if not arguments.runs or f.name in arguments.runs]
+    # of a recipe that is named, all seeds: digits-ce, digits-ce.1, …
+    names = set(arguments.runs)
+    chosen = [f for f in folders if not names or {f.name, f.name.partition(".")[0]} & names]
     with ProcessPoolExecutor(max_workers=os.cpu_count()) as pool:
         for line in pool.map(bundle, chosen):
             print(line, flush=True)

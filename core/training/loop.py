@@ -59,7 +59,8 @@ def train(
     place = choose_device(device)
     train_set, test_set = _splits(recipe, data, seed)
     settings = _settings(recipe)
-    state = _state_of(out, settings, seed)
+    entries = _entries(recipe, data, train_set, test_set)
+    state = _state_of(out, settings, seed, entries)
     # start before the seed is set: reading a checkpoint must not move the random numbers
     start = None if recipe.start is None else _trained(recipe.start, out)
     with torch_threads(1):
@@ -69,7 +70,7 @@ def train(
         writer = RunWriter(
             out,
             title=recipe.title,
-            data=_entries(recipe, data, train_set, test_set),
+            data=entries,
             half=True,
             group=recipe.group,
             source=f"trained by the recipe {recipe.name} with seed {seed}",
@@ -157,12 +158,15 @@ class _Loop:
         temporary.replace(path)
 
 
-def _state_of(out: Path, settings: dict[str, Any], seed: int) -> dict[str, Any] | None:
+def _state_of(
+    out: Path, settings: dict[str, Any], seed: int, data: tuple[DataEntry, ...]
+) -> dict[str, Any] | None:
     """What is kept of an unfinished training in ``out``; None if the folder holds no run."""
     if not (out / "run.json").exists():
         return None
     run = open_run(out)
-    if run.finished or run.settings != settings or run.seed != seed:
+    same = run.settings == settings and run.seed == seed and run.data == data
+    if run.finished or not same:
         raise UserError(f"{out} already holds a run; give a new folder")
     if not (out / STATE).is_file():
         return None  # it ended before the first state was kept

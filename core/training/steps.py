@@ -62,12 +62,11 @@ class Training:
     # --- what a recipe asks for -----------------------------------------------------------------
 
     def _start_from(self, network: nn.Module, start: dict[str, Tensor]) -> None:
-        own = {k: v for k, v in network.state_dict().items() if v is self.layer.weight}
         head = {id(self.layer.weight), id(self.layer.bias)}
         heads = {k for k, v in network.named_parameters() if id(v) in head}
         body = {k: v.float() for k, v in start.items() if k not in heads}
         missing, unexpected = network.load_state_dict(body, strict=False)
-        wrong = [k for k in missing if k not in heads and "num_batches" not in k and k not in own]
+        wrong = [k for k in missing if k not in heads and "num_batches" not in k]
         if wrong or unexpected:
             raise UserError(
                 f"{self.recipe.start} is another network than {self.recipe.name} trains: give both "

@@ -100,6 +100,8 @@ def test_a_stopped_training_with_other_settings_is_another_run(tmp_path: Path) -
         train(RECIPES["digits-ce"], tmp_path / "a", epochs=5)
     with pytest.raises(UserError, match="already holds a run"):
         train(RECIPES["digits-ce"], tmp_path / "a", epochs=4, seed=1)
+    with pytest.raises(UserError, match="already holds a run"):
+        train(RECIPES["digits-ce"], tmp_path / "a", epochs=4, data="digits")
 
 
 def test_a_damaged_state_is_named(tmp_path: Path) -> None:
