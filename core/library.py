@@ -18,9 +18,7 @@ from core import store
 from core.checkpoints.plain_folders import natural
 from core.checkpoints.runs import Run, data_spec
 from core.checkpoints.scanning import Found, look_again, runs_below
-from core.data.corruptions import spec_of, split_spec
 from core.data.opening import BUNDLED
-from core.data.variants import split_variant
 from core.errors import UserError
 from core.request import AnalysisRequest, FitRequest
 from core.results import SCHEMA, Analysis, Settings
@@ -241,20 +239,21 @@ def file_sha256(path: Path) -> str:
     return _digest(path, status.st_size, status.st_mtime_ns)
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=4096)
 def _digest(path: Path, size: int, changed: int) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def data_key(request: AnalysisRequest) -> str | None:
-    """What a cache knows the data of a request by: its digest, or the name of bundled data."""
-    if request.data is None:
-        return None
-    if split_variant(request.data)[1] is not None:
-        return request.data
-    data, corruption = split_spec(request.data)
-    if not Path(data).is_file():
-        return request.data
-    sha256 = file_sha256(Path(data))
-    return sha256 if corruption is None else spec_of(sha256, *corruption)
+    """What a cache knows the data of a request by; None for the weights alone."""
+    return None if request.data is None else data_digest(request.data)
+
+
+def data_digest(data: str) -> str:
+    """A data set's name, or the digest of its file; what follows the ``@`` of a corruption or a
+    variant stays."""
+    if Path(data).is_file():
+        return file_sha256(Path(data))
+    base, at, change = data.rpartition("@")
+    return file_sha256(Path(base)) + at + change if at and Path(base).is_file() else data

@@ -59,20 +59,11 @@ def cached_path(checkpoint_sha256: str, request: DynamicsRequest) -> Path:
     parts = [
         VERSION,
         checkpoint_sha256,
-        data_key(data_spec(Path(request.folder), request.data)),
+        library.data_digest(data_spec(Path(request.folder), request.data)),
         request.seed,
     ]
     key = hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]
     return library.cache_folder() / "dynamics" / f"{key}.npz"
-
-
-def data_key(data: str) -> str:
-    """What the cache knows a data set by: its name, or the digest of its file; what follows the
-    ``@`` of a corruption or another variant stays."""
-    if Path(data).is_file():
-        return _sha256(Path(data))
-    base, at, variant = data.rpartition("@")
-    return _sha256(Path(base)) + at + variant if at and Path(base).is_file() else data
 
 
 def collected(request: DynamicsRequest) -> Dynamics | None:
@@ -114,8 +105,8 @@ def found(request: DynamicsRequest) -> dict[str, Dynamics]:
 def _digest_of(folder: Path, file: CheckpointFile) -> str | None:
     """None where there is no such file, any more or yet."""
     try:
-        return _sha256(folder / file.file) if file.size >= 0 else None
-    except OSError:
+        return library.file_sha256(folder / file.file) if file.size >= 0 else None
+    except (OSError, UserError):
         return None
 
 
@@ -133,14 +124,3 @@ def _load(path: Path) -> Dynamics | None:
 @lru_cache(maxsize=1024)
 def _read(path: Path, size: int, changed: int) -> Dynamics:
     return store.load(Dynamics, path)
-
-
-def _sha256(path: Path) -> str:
-    status = path.stat()
-    return _digest(path, status.st_size, status.st_mtime_ns)
-
-
-@lru_cache(maxsize=4096)
-def _digest(path: Path, size: int, changed: int) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -277,11 +277,11 @@ def test_a_data_file_is_known_by_its_content(tmp_path: Path) -> None:
     one, two = tmp_path / "one.npz", tmp_path / "two.npz"
     one.write_bytes(b"a")
     two.write_bytes(b"a")
-    assert kept.data_key(str(one)) == kept.data_key(str(two))
-    assert kept.data_key(f"{one}@blur-3") == kept.data_key(f"{two}@blur-3")
-    assert kept.data_key(f"{one}@blur-3") != kept.data_key(f"{one}@blur-2")
+    assert library.data_digest(str(one)) == library.data_digest(str(two))
+    assert library.data_digest(f"{one}@blur-3") == library.data_digest(f"{two}@blur-3")
+    assert library.data_digest(f"{one}@blur-3") != library.data_digest(f"{one}@blur-2")
     two.write_bytes(b"bb")
-    assert kept.data_key(str(one)) != kept.data_key(str(two))
+    assert library.data_digest(str(one)) != library.data_digest(str(two))
 
 
 @pytest.mark.parametrize(
