@@ -16,6 +16,7 @@ import hashlib
 import json
 import math
 import re
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path, PurePath
 from typing import Any
@@ -159,6 +160,21 @@ def data_spec(folder: Path, data_id: str) -> str:
         if path and not PurePath(path).is_absolute() and (folder / path).exists():
             return f"{folder / path}{rest}"
     return data_id
+
+
+def splits_of(entries: Sequence[DataEntry]) -> dict[str, DataEntry]:
+    """What a run was trained on ("train"), and another data set ("test"): those with that word in
+    their ids; where none has it, in the order of the run, as ``RunWriter`` writes it."""
+    if not entries:
+        return {}
+    training = next((d for d in entries if _says("train", d.id)), entries[0])
+    others = [d for d in entries if d != training]
+    test = next((d for d in others if _says("test", d.id)), next(iter(others), None))
+    return {"train": training} | ({} if test is None else {"test": test})
+
+
+def _says(split: str, data_id: str) -> bool:
+    return split in data_id.partition("@")[0].replace("_", "-").split("-")
 
 
 def write_run(run: Run) -> None:

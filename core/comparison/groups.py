@@ -12,7 +12,7 @@ from typing import Literal
 
 import numpy as np
 
-from core.checkpoints.runs import DataEntry, Run
+from core.checkpoints.runs import DataEntry, Run, splits_of
 from core.dynamics.phases import terminal_epoch
 from core.dynamics.results import Dynamics
 
@@ -124,19 +124,8 @@ def _distinct(groups: Sequence[Group]) -> tuple[Group, ...]:
 
 
 def data_of(run: Run, split: Split) -> DataEntry | None:
-    """The data set that a run was trained on, or the first other one; None where it has none.
-
-    By the word "train" in its id; where none has it, the first one, as ``RunWriter`` writes it.
-    """
-    training = next((d for d in run.data if _is_training(d.id)), None)
-    training = training or (run.data[0] if run.data else None)
-    if split == "train":
-        return training
-    return next((d for d in run.data if d != training), None)
-
-
-def _is_training(data_id: str) -> bool:
-    return "train" in data_id.partition("@")[0].replace("_", "-").split("-")
+    """The data set that a run was trained on, or the first other one; None where it has none."""
+    return splits_of(run.data).get(split)
 
 
 def curve(group: Group, key: str, split: Split, measured: Measured) -> Curve | None:

@@ -76,7 +76,7 @@ def _cell(stat: Stat | None, key: str) -> str:
 def _terminal(one: Final) -> str:
     known = sorted(t for t in one.terminal if t is not None)
     if not known:
-        return "never"
+        return "n/a" if one.stat("accuracy") is None else "never"
     text = f"{known[0]:,}" if known[0] == known[-1] else f"{known[0]:,}–{known[-1]:,}"
     few = len(known) < len(one.terminal)
     return f"{text} ({len(known)} of {len(one.terminal)} seeds)" if few else text

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import streamlit as st
@@ -23,10 +23,12 @@ from core.comparison.selection import families_of, family_groups, headings
 from core.dynamics.kept import kept, missing
 from core.dynamics.request import DynamicsRequest, request_of
 from core.dynamics.results import Dynamics
+from core.text import plain
 from core.training.families import FAMILIES
 from pages._ui.choices import choose, drop, keep, recall
 from pages._ui.dynamics import follow
 from pages._ui.live import result_of
+from pages._ui.wanted import Wanted, data_of_run, fit_wanted, make
 
 JOB = "core.dynamics.compute:run"
 OWN = "own"
@@ -43,6 +45,7 @@ class Compared:
     heading: str
     groups: tuple[Group, ...]
     measured: Measured
+    wanted: Wanted | None = None  # what must be found out of a run first: which data fit it
 
     @property
     def finals(self) -> tuple[Final, ...]:
@@ -67,8 +70,8 @@ def choose_runs(runs: tuple[Run, ...]) -> Compared:
     if family == OWN:
         drop("setting")
         groups = groups_of(runs)
-        chosen = _choose_groups(groups)
-        return Compared(OWN, "", chosen, _measured(chosen))
+        chosen, wanted = _with_data(_choose_groups(groups))
+        return Compared(OWN, "", chosen, _measured(chosen), wanted)
     drop("runs")
     found = headings(family, runs)
     heading = found[0]
@@ -114,6 +117,23 @@ def _choose_groups(groups: tuple[Group, ...]) -> tuple[Group, ...]:
     return tuple(by_id[i] for i in chosen)
 
 
+def _with_data(groups: tuple[Group, ...]) -> tuple[tuple[Group, ...], Wanted | None]:
+    """The groups with the data that fit where a run names none, as its other pages offer them; and
+    what has to be found out for that, where it is not known yet."""
+    found, wanted = [], None
+    for group in groups:
+        runs = []
+        for run in group.runs:
+            entries = data_of_run(run)
+            if entries is None:
+                asked = fit_wanted(run)
+                wanted = wanted or (asked if isinstance(asked, Wanted) else None)
+            known = tuple(e for e in entries or () if e.id != library.WEIGHTS)
+            runs.append(run if run.data else replace(run, data=known))
+        found.append(replace(group, runs=tuple(runs)))
+    return tuple(found), wanted
+
+
 def _measured(groups: tuple[Group, ...]) -> Measured:
     """What is known of these runs, each looked up once."""
     known: dict[tuple[str, str], Dynamics | None] = {}
@@ -150,6 +170,14 @@ def _look(run: Run, data_id: str) -> Dynamics | None:
 def measure_missing(compared: Compared) -> None:
     """Measure the first run of which checkpoints were not measured, in a worker, with its progress
     here; then the page runs again and takes the next one. What is there is shown meanwhile."""
+    if compared.wanted is not None:
+        make(compared.wanted)
+        return
+    for run in (run for group in compared.groups for run in group.runs if not run.data):
+        st.caption(
+            f"{plain(run.title)} cannot be measured: no data set here fits it, or its network is "
+            "not known. Write it with RunWriter and name its data."
+        )
     runs = [run for group in compared.groups for run in group.runs]
     for run in runs:
         for split in SPLITS:

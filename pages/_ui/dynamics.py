@@ -9,7 +9,7 @@ from typing import Any
 import streamlit as st
 
 from core import library
-from core.checkpoints.runs import DataEntry, Run
+from core.checkpoints.runs import DataEntry, Run, splits_of
 from core.dynamics.kept import kept, missing
 from core.dynamics.phases import settled_epoch, terminal_epoch
 from core.dynamics.request import DynamicsRequest, request_of
@@ -45,24 +45,12 @@ def chosen_run() -> Run | None:
     return library.find(str(st.session_state.get("choice_run", "")))
 
 
-def is_training_data(entry: DataEntry) -> bool:
-    return "train" in entry.id.partition("@")[0].replace("_", "-").split("-")
-
-
-def shown_data(entries: Sequence[DataEntry]) -> dict[str, DataEntry]:
-    """What a run was trained on ("train"), and the first other data set ("test"): those that say
-    so by their names, else in the order of the run."""
-    training = next((d for d in entries if is_training_data(d)), entries[0])
-    test = next((d for d in entries if d != training), None)
-    return {"train": training} | ({"test": test} if test is not None else {})
-
-
 def film(run: Run, entries: Sequence[DataEntry]) -> Film | None:
     """Everything measured of the run on these data sets. What is missing is measured in a worker,
     with its progress here; meanwhile what is there already is shown. None while there is nothing
     on the training data."""
     splits = []
-    for label, entry in shown_data(entries).items():
+    for label, entry in splits_of(entries).items():
         found = _dynamics(run, label, entry)
         if found is not None:
             splits.append(Split(label, found))

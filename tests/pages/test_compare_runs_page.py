@@ -11,12 +11,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from streamlit.testing.v1 import AppTest
 from synthetic_dynamics import synthetic_dynamics
 
 from core import library, store
+from core.checkpoints import open_checkpoint
+from core.checkpoints.plain_folders import SETTLED_SECONDS
 from core.checkpoints.runs import DataEntry, Run, RunCheckpoint, write_run
 from core.dynamics.kept import bundled_path
+from core.models import build
 from core.training.recipes import RECIPES
 
 Show = Callable[..., AppTest]
@@ -210,3 +214,55 @@ def test_a_run_that_was_not_measured_is_measured_here(
     table = app.dataframe[0].value
     assert table.loc["Mine", "train accuracy (%)"] == "100.00"
     assert table.loc["Mine", "zero error from"] == "600"  # the first such checkpoint
+
+
+def test_a_folder_of_plain_pt_files_is_measured_here(
+    show_page: Callable[..., Show], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """State dicts by ``torch.save`` alone: the network is told from its tensors, and the data are
+    those that fit."""
+    source = library.find("digits-ce")
+    assert source is not None
+    folder = tmp_path / "own" / "plain"
+    folder.mkdir(parents=True)
+    for epoch in (0, 300):
+        checkpoint = open_checkpoint(source.checkpoint_path(epoch))
+        network = build(checkpoint.tensors, checkpoint.metadata).module
+        torch.save(network.state_dict(), folder / f"epoch_{epoch}.pt")
+    time.sleep(SETTLED_SECONDS)  # before that the last file counts as still being written
+    monkeypatch.setattr(library, "BUNDLED_RUNS", tmp_path / "none")
+    app = show_page("compare_runs", tmp_path / "own")(family="own", runs="plain")
+    until = time.monotonic() + PATIENCE
+    while time.monotonic() < until:
+        curves = [c for c in app.get("plotly_chart") if "compare_curves" in c.proto.id]
+        lines = [t for t in chart(app, "compare_curves")["data"] if t["name"]] if curves else []
+        if any(len(t.get("y", ())) == 2 for t in lines):
+            break
+        time.sleep(0.5)
+        app.run()
+    row = app.dataframe[0].value.loc["plain"]
+    assert row["train accuracy (%)"] == "100.00"
+    assert row["zero error from"] == "300"
+    assert not app.exception
+
+
+def test_a_plain_folder_of_an_unknown_network_says_so(
+    show_page: Callable[..., Show], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "own" / "plain"
+    folder.mkdir(parents=True)
+    for epoch in (0, 1):
+        torch.save({"a": torch.zeros(3, 4), "b": torch.zeros(7)}, folder / f"epoch_{epoch}.pt")
+    time.sleep(SETTLED_SECONDS)
+    monkeypatch.setattr(library, "BUNDLED_RUNS", tmp_path / "none")
+    app = show_page("compare_runs", tmp_path / "own")(family="own", runs="plain")
+    until = time.monotonic() + PATIENCE
+    while "cannot be measured" not in captions(app) and time.monotonic() < until:
+        time.sleep(0.5)
+        app.run()
+    assert "plain cannot be measured: no data set here fits it" in captions(app)
+    assert app.dataframe[0].value.loc["plain", "zero error from"] == "n/a"
+
+
+def captions(app: AppTest) -> str:
+    return " ".join(c.value for c in app.caption)

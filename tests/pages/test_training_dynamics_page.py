@@ -15,9 +15,9 @@ from runs import EPOCHS, HOSTILE, write_runs
 from streamlit.testing.v1 import AppTest
 from synthetic_dynamics import synthetic_dynamics
 
-from core.checkpoints.runs import DataEntry, Run, RunCheckpoint, open_run, write_run
+from core.checkpoints.runs import DataEntry, Run, RunCheckpoint, open_run, splits_of, write_run
 from core.dynamics.request import request_of
-from pages._ui.dynamics import epoch_shown, progress_of, shown_data, under_way
+from pages._ui.dynamics import epoch_shown, progress_of, under_way
 
 Show = Callable[..., AppTest]
 
@@ -190,7 +190,7 @@ def test_how_far_a_training_is() -> None:
     ],
 )
 def test_which_data_are_training_data(ids: tuple[str, ...], train: str, test: str | None) -> None:
-    found = shown_data([DataEntry(i, i) for i in ids])
+    found = splits_of([DataEntry(i, i) for i in ids])
     assert found["train"].id == train
     assert (found["test"].id if "test" in found else None) == test
 
