@@ -284,6 +284,7 @@ def table_card(pairs: list[tuple[Network, Economy]]) -> None:
             pd.DataFrame(rows),
             hide_index=True,
             height=400,
+            placeholder="n/a",
             column_config={
                 "parameters": st.column_config.NumberColumn(format="localized"),
                 "classifier": st.column_config.ProgressColumn(
@@ -356,7 +357,7 @@ def what_is_lost() -> None:
         )
         st.page_link(
             "pages/compare_runs.py",
-            label="Compare runs: the same network trained in all these ways",
+            label="See it trained: Compare runs",
             icon=":material/arrow_forward:",
             query_params=choices.link() | {"family": "classifiers"},
         )

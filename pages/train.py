@@ -75,7 +75,7 @@ def whole(label: str, highest: int, lowest: int):
 
 def start_card() -> None:
     with st.container(border=True, key="card_start"):
-        st.header("Recipe", anchor=False)
+        st.header("What to train", anchor=False)
         request = choose_request()
         recipe = service.adapted(request)
         st.caption(plain(described(recipe)))
