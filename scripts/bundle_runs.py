@@ -3,7 +3,8 @@
 python -m scripts.bundle_runs --from FOLDER [RUN …]
 
 FOLDER is what ``scripts.train_runs`` wrote, or checkpoints itself, to measure again. Seeds other
-than 0 are bundled without their checkpoint files, and without the points that are drawn.
+than 0 are bundled without their checkpoint files (unless the recipe asks for them), and without the
+points that are drawn.
 """
 
 from __future__ import annotations
@@ -54,7 +55,8 @@ def bundle(folder: Path) -> str:
         for old in target.glob("epoch_*"):
             old.unlink()
         shutil.copy2(folder / "run.json", target / "run.json")
-        for checkpoint in run.checkpoints if run.seed == 0 else ():
+        whole = run.seed == 0 or run.settings.get("all_checkpoints")
+        for checkpoint in run.checkpoints if whole else ():
             shutil.copy2(folder / checkpoint.file, target / checkpoint.file)
     for data_id, made in found.items():
         store.save(bundled_path(replace(run, folder=target), data_id), made)

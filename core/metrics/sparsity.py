@@ -9,8 +9,10 @@ from core.results import Estimate, Sparsity
 EXACT_ZERO_ACTIVATIONS = frozenset(
     {"ReLU", "ReLU6", "Threshold", "Hardshrink", "Softshrink", "Hardswish", "HardSwish"}
     | {"Hardsigmoid", "HardSigmoid", "HardMish"}
+    | {"CSC2d", "TopK"}
 )
-"""Class names of activation functions that send a whole interval to exactly 0."""
+"""Class names of activation functions that send a whole interval to exactly 0, and of layers that
+are sparse by design."""
 
 SMOOTH_ACTIVATIONS = frozenset(
     {"GELU", "GELUTanh", "QuickGELU", "SiLU", "Swish", "Mish", "Tanh", "Sigmoid", "LogSigmoid"}

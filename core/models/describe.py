@@ -52,6 +52,17 @@ def integer(metadata: Mapping[str, object], key: str, limit: int = LARGEST) -> i
     return values[0]
 
 
+def number(metadata: Mapping[str, object], key: str, default: float) -> float:
+    """``"0.1"`` → ``0.1``; UserError unless it is a finite number that is not negative."""
+    values = floats({key: default, **metadata}, key)
+    if values is None or len(values) != 1 or values[0] < 0:
+        raise UserError(
+            f"the checkpoint's metadata has {key}={word(metadata, key)[:40]!r}: expected a number "
+            "that is not negative"
+        )
+    return values[0]
+
+
 def image_shape(metadata: Mapping[str, object]) -> tuple[int, int, int]:
     """(C, H, W) from ``input_shape``, or UserError."""
     shape = integers(metadata, "input_shape", limit=LARGEST_SIDE)

@@ -22,16 +22,18 @@ from core.models.meta import on_meta
 from core.models.mlp import ACTIVATIONS, MLP
 from core.models.operator_models import Constructor, operator_constructors
 from core.models.resnet import CifarResNet
+from core.models.sdnet import SDNet
 from core.models.signature import Match, Signature, find, named_shapes, positional, table
 from core.models.vit import ViT
 
 logger = logging.getLogger(__name__)
 
-DESCRIBED: dict[str, type[MLP] | type[CNN] | type[ViT] | type[CifarResNet]] = {
+DESCRIBED: dict[str, type[MLP] | type[CNN] | type[ViT] | type[CifarResNet] | type[SDNet]] = {
     "mlp": MLP,
     "cnn": CNN,
     "vit": ViT,
     "resnet": CifarResNet,
+    "sdnet": SDNet,
 }
 """Own networks that write into a checkpoint's metadata what they are."""
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from typing import Any
 
 import torch
 from torch import nn
@@ -103,11 +104,13 @@ class ResNet(nn.Module):
         channels: int = 3,
         *,
         project: bool = True,
+        stem_kernel: int = 3,
         stem_stride: int = 1,
         stem_pool: bool = False,
     ) -> None:
         super().__init__()
-        self.conv1 = nn.Conv2d(channels, widths[0], 3, stem_stride, 1, bias=False)
+        reach = stem_kernel // 2
+        self.conv1 = nn.Conv2d(channels, widths[0], stem_kernel, stem_stride, reach, bias=False)
         self.bn1 = nn.BatchNorm2d(widths[0])
         self.relu = nn.ReLU()
         self.maxpool = nn.MaxPool2d(3, 2, 1) if stem_pool else None
@@ -148,6 +151,7 @@ class CifarResNet(ResNet):
         classes: int,
         stem_stride: int = 1,
         stem_pool: bool = False,
+        stem_kernel: int = 3,
     ) -> None:
         super().__init__(
             BasicBlock,
@@ -155,6 +159,7 @@ class CifarResNet(ResNet):
             widths,
             classes,
             input_shape[0],
+            stem_kernel=stem_kernel,
             stem_stride=stem_stride,
             stem_pool=stem_pool,
         )
@@ -163,6 +168,7 @@ class CifarResNet(ResNet):
         self.classes = classes
         self.stem_stride = stem_stride
         self.stem_pool = stem_pool
+        self.stem_kernel = stem_kernel
 
     def metadata(self) -> dict[str, str]:
         """What a checkpoint must store (as safetensors metadata) so that ``build`` restores it."""
@@ -173,18 +179,26 @@ class CifarResNet(ResNet):
             "classes": str(self.classes),
             "stem_stride": str(self.stem_stride),
             "stem_pool": str(self.stem_pool).lower(),
+            "stem_kernel": str(self.stem_kernel),
         }
 
     @classmethod
     def from_metadata(cls, metadata: Mapping[str, object]) -> CifarResNet:
         """The network (freshly initialised) that ``metadata`` describes; UserError if it cannot."""
-        return cls(
-            describe.image_shape(metadata),
-            describe.integers(metadata, "widths"),
-            describe.integer(metadata, "classes"),
-            describe.integer(metadata, "stem_stride", limit=4),
-            describe.word(metadata, "stem_pool", "false") == "true",
-        )
+        return cls(**cls._described(metadata))
+
+    @staticmethod
+    def _described(metadata: Mapping[str, object]) -> dict[str, Any]:
+        return {
+            "input_shape": describe.image_shape(metadata),
+            "widths": describe.integers(metadata, "widths"),
+            "classes": describe.integer(metadata, "classes"),
+            "stem_stride": describe.integer(metadata, "stem_stride", limit=4),
+            "stem_pool": describe.word(metadata, "stem_pool", "false") == "true",
+            "stem_kernel": describe.integer(
+                {"stem_kernel": 3, **metadata}, "stem_kernel", limit=31
+            ),
+        }
 
 
 _IMAGENET: dict[int, tuple[type[BasicBlock] | type[Bottleneck], tuple[int, ...]]] = {

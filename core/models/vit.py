@@ -10,6 +10,7 @@ from torch.nn import functional
 
 from core.errors import UserError
 from core.models import describe
+from core.models.top_k import TopK
 
 
 class Attention(nn.Module):
@@ -30,29 +31,40 @@ class Attention(nn.Module):
         return self.proj(out.transpose(1, 2).reshape(n, t, width))
 
 
-class Block(nn.Module):
-    """x + attention(norm(x)), then x + mlp(norm(x))."""
+ACTIVATIONS: dict[str, type[nn.Module]] = {"gelu": nn.GELU, "relu": nn.ReLU}
 
-    def __init__(self, width: int, heads: int) -> None:
+
+class Block(nn.Module):
+    """x + attention(norm(x)), then x + mlp(norm(x)); with ``top_k``, only that many hidden
+    activations of the MLP are kept at every token."""
+
+    def __init__(
+        self, width: int, heads: int, activation: str = "gelu", top_k: int | None = None
+    ) -> None:
         super().__init__()
         self.norm1 = nn.LayerNorm(width)
         self.attn = Attention(width, heads)
         self.norm2 = nn.LayerNorm(width)
         self.fc1 = nn.Linear(width, 4 * width)
-        self.act = nn.GELU()
+        self.act = ACTIVATIONS[activation]()
+        self.top_k = None if top_k is None else TopK(top_k)
         self.fc2 = nn.Linear(4 * width, width)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """x (N, T, width) → (N, T, width)."""
         x = x + self.attn(self.norm1(x))
-        return x + self.fc2(self.act(self.fc1(self.norm2(x))))
+        hidden = self.act(self.fc1(self.norm2(x)))  # (N, T, 4 * width)
+        if self.top_k is not None:
+            hidden = self.top_k(hidden)
+        return x + self.fc2(hidden)
 
 
 class ViT(nn.Module):
     """Patch embedding → ``depth`` blocks → norm → class token or mean of tokens → ``head``.
 
     input_shape (C, H, W), H and W multiples of ``patch``; ``width`` a multiple of ``heads``;
-    ``pool`` "class" or "mean". UserError otherwise.
+    ``pool`` "class" or "mean"; ``activation`` "gelu" or "relu". UserError otherwise. ``top_k``:
+    see ``Block``.
     """
 
     def __init__(
@@ -65,6 +77,8 @@ class ViT(nn.Module):
         *,
         classes: int,
         pool: str = "class",
+        activation: str = "gelu",
+        top_k: int | None = None,
     ) -> None:
         channels, height, side = input_shape
         if height % patch or side % patch or width % heads or pool not in ("class", "mean"):
@@ -73,14 +87,19 @@ class ViT(nn.Module):
                 f"{patch}), a width that is a multiple of heads ({width}, {heads}), and pool "
                 f"'class' or 'mean' (got {pool!r})"
             )
+        if activation not in ACTIVATIONS:
+            raise UserError(
+                f"activation {activation!r} is not known: use one of {', '.join(ACTIVATIONS)}"
+            )
         super().__init__()
         self.input_shape, self.patch, self.width = tuple(input_shape), patch, width
         self.depth, self.heads, self.classes, self.pool = depth, heads, classes, pool
+        self.activation, self.top_k = activation, top_k
         tokens = (height // patch) * (side // patch) + (pool == "class")
         self.patch_embed = nn.Conv2d(channels, width, patch, patch)
         self.cls_token = nn.Parameter(torch.zeros(1, 1, width)) if pool == "class" else None
         self.pos_embed = nn.Parameter(torch.randn(1, tokens, width) * 0.02)
-        self.blocks = nn.Sequential(*(Block(width, heads) for _ in range(depth)))
+        self.blocks = nn.Sequential(*(Block(width, heads, activation, top_k) for _ in range(depth)))
         self.norm = nn.LayerNorm(width)
         self.head = nn.Linear(width, classes)
 
@@ -90,7 +109,9 @@ class ViT(nn.Module):
             key: str(getattr(self, key)) for key in ("patch", "width", "depth", "heads", "classes")
         }
         shape = describe.write(self.input_shape)
-        return {"architecture": "vit", "input_shape": shape, **sizes, "pool": self.pool}
+        kind = {"pool": self.pool, "activation": self.activation}
+        kept = {} if self.top_k is None else {"top_k": str(self.top_k)}
+        return {"architecture": "vit", "input_shape": shape, **sizes, **kind, **kept}
 
     @classmethod
     def from_metadata(cls, metadata: Mapping[str, object]) -> ViT:
@@ -103,6 +124,8 @@ class ViT(nn.Module):
             describe.integer(metadata, "heads"),
             classes=describe.integer(metadata, "classes"),
             pool=describe.word(metadata, "pool", "class"),
+            activation=describe.word(metadata, "activation", "gelu"),
+            top_k=describe.integer(metadata, "top_k") if "top_k" in metadata else None,
         )
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:

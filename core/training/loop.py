@@ -33,6 +33,8 @@ from core.training.writer import RunWriter
 STATE = "training_state.pt"
 """In the folder of a run that is not finished: what is needed to go on."""
 
+_OPTIONAL = ("all_checkpoints", "network_options")
+
 SAVE_SECONDS = 15.0  # between two states on disk
 PUBLISH_SECONDS = 1.0  # between two updates of run.json
 
@@ -179,8 +181,9 @@ def _state_of(
 
 
 def _settings(recipe: Recipe) -> dict[str, Any]:
-    """The recipe as it reads back from ``run.json``."""
-    return dict(json.loads(json.dumps(asdict(recipe))))
+    """The recipe as it reads back from ``run.json``; options that it does not use are left out."""
+    settings = dict(json.loads(json.dumps(asdict(recipe))))
+    return {k: v for k, v in settings.items() if v or k not in _OPTIONAL}
 
 
 def _until(run: Run, epoch: int) -> Run:

@@ -7,9 +7,12 @@ import math
 import torch
 from torch import Tensor, nn
 
+from core.models.cnn import CNN
 from core.models.mlp import MLP
 from core.models.norms import NORMS
 from core.models.resnet import CifarResNet
+from core.models.sdnet import SDNet
+from core.models.vit import ViT
 from core.training.recipes import Recipe
 
 Norm = tuple[tuple[float, ...], tuple[float, ...]]
@@ -22,10 +25,21 @@ def normalisation(channels: int) -> Norm:
     return (0.0,) * channels, (1.0,) * channels
 
 
-def build_network(recipe: Recipe, shape: tuple[int, int, int], classes: int) -> MLP | CifarResNet:
+Network = MLP | CNN | CifarResNet | SDNet | ViT
+
+
+def build_network(recipe: Recipe, shape: tuple[int, int, int], classes: int) -> Network:
     """The freshly initialised network of a recipe for images of ``shape`` (C, H, W)."""
-    if recipe.network == "resnet":
-        return CifarResNet(shape, recipe.widths, classes, stem_stride=2, stem_pool=True)
+    options = recipe.network_options
+    if recipe.network in ("resnet", "sdnet"):
+        made = CifarResNet if recipe.network == "resnet" else SDNet
+        return made(
+            shape, recipe.widths, classes, **{"stem_stride": 2, "stem_pool": True} | options
+        )
+    if recipe.network == "cnn":
+        return CNN(shape, recipe.widths, classes, recipe.batch_norm)
+    if recipe.network == "vit":
+        return ViT(shape, width=recipe.widths[0], classes=classes, **options)
     return MLP(shape, recipe.widths, classes, recipe.activation, recipe.batch_norm)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -16,13 +17,13 @@ class Recipe:
     title: str
     train_data: str
     test_data: str
-    network: str = "mlp"  # or "resnet": one stage for every width
+    network: str = "mlp"  # "resnet", "sdnet": one stage for every width; "cnn"; "vit": one width
     widths: tuple[int, ...] = (128,) * 4
     activation: str = "relu"
     batch_norm: bool = True
     loss: str = "ce"  # "focal", "ls", "mse": see core.training.losses
     loss_parameters: dict[str, float] = field(default_factory=dict)
-    optimiser: str = "sgd"  # "adam"; "lbfgs" takes all images at once
+    optimiser: str = "sgd"  # "adam", "adamw"; "lbfgs" takes all images at once
     classifier: str = "learned"  # "etf": fixed; "class_means": follows the features
     epochs: int = 300
     batch_size: int = 128
@@ -35,6 +36,8 @@ class Recipe:
     shifted_data: tuple[str, ...] = ()  # on which the trained network's accuracy is measured
     scored_every: int = 1  # epochs between two rows of the history, after the first ten
     seeds: int = 1  # runs bundled: seed 0 with its checkpoints, more seeds with measurements only
+    all_checkpoints: bool = False  # bundle those of every seed
+    network_options: dict[str, Any] = field(default_factory=dict)  # of its class
 
     @property
     def group(self) -> str:
@@ -102,6 +105,68 @@ _CIFAR_TUNED = {
     "shifted_data": _CIFAR_SHIFTED,
     "checkpoints": 4,
 }
+
+_SPARSE_CIFAR = {
+    "network_options": {"stem_kernel": 5},
+    "epochs": 50,
+    "scored_every": 5,
+    "weight_decay": 5e-3,
+    "checkpoints": 2,
+    "seeds": 3,
+    "all_checkpoints": True,
+}
+_SPARSE_DIGITS = {
+    **_SPARSE_CIFAR,
+    "train_data": "digits-train@half-1",
+    "network": "resnet",
+    "widths": (16, 32),
+    "network_options": {"stem_stride": 1, "stem_pool": False},
+    "batch_size": 64,
+    "learning_rate": 0.02,
+}
+_VIT = {
+    "network": "vit",
+    "optimiser": "adamw",
+    "learning_rate": 1e-3,
+    "weight_decay": 0.05,
+    "batch_size": 64,
+    "checkpoints": 2,
+    "scored_every": 5,
+    "seeds": 3,
+    "all_checkpoints": True,
+}
+_CIFAR_VIT = {**_VIT, "widths": (64,), "epochs": 30}
+_DIGITS_VIT = {**_VIT, "widths": (32,), "epochs": 60}
+_CIFAR_VIT_OPTIONS = {"patch": 8, "depth": 4, "heads": 4, "activation": "relu"}
+_DIGITS_VIT_OPTIONS = {"patch": 2, "depth": 3, "heads": 2, "activation": "relu"}
+_TOP_K = {"cifar": 16, "digits": 8}  # a sixteenth of the MLP's hidden units
+
+
+def _sdnet(changes: dict[str, Any]) -> dict[str, Any]:
+    options = {**changes["network_options"], "lam": 0.1, "iterations": 4}
+    return {**changes, "network": "sdnet", "network_options": options}
+
+
+def _transformers() -> Iterator[Recipe]:
+    """Plain and top-k ViTs, on clean labels and with 40 % and 80 % of them random."""
+    for noise in (0, 40, 80):
+        for kept in (False, True):
+            for data, make in (("digits", _digits), ("cifar", _cifar)):
+                sizes = _CIFAR_VIT if data == "cifar" else _DIGITS_VIT
+                options = _CIFAR_VIT_OPTIONS if data == "cifar" else _DIGITS_VIT_OPTIONS
+                k = _TOP_K[data]
+                name = f"vit-top{k}" if kept else "vit"
+                title = f"ViT, top {k}" if kept else "ViT"
+                changes = {
+                    **sizes,
+                    "network_options": {**options, **({"top_k": k} if kept else {})},
+                }
+                if noise:
+                    base = "digits-train" if data == "digits" else "cifar10-subset"
+                    changes["train_data"] = f"{base}@random_labels-{noise}"
+                    name, title = f"{name}-labels-{noise}", f"{title}, {noise} % of labels random"
+                yield replace(make(name, "", **changes), title=title)
+
 
 _ALL = (
     Recipe(
@@ -200,6 +265,11 @@ _ALL = (
     _cifar("tuned-linear", "fine-tuned, linear classifier", **_CIFAR_TUNED),
     _cifar("tuned-cmf", "fine-tuned, class means", classifier="class_means", **_CIFAR_TUNED),
     _cifar("tuned-lp", "linear probe, then fine-tuned", probe_epochs=20, **_CIFAR_TUNED),
+    replace(_digits("plain", "", **_SPARSE_DIGITS), title="ResNet-6, plain"),
+    replace(_digits("sdnet", "", **_sdnet(_SPARSE_DIGITS)), title="SDNet-6, λ = 0.1"),
+    replace(_cifar("plain", "", **_SPARSE_CIFAR), title="ResNet-8, plain, 5×5 stem"),
+    replace(_cifar("sdnet", "", **_sdnet(_SPARSE_CIFAR)), title="SDNet-8, λ = 0.1"),
+    *_transformers(),
 )
 
 RECIPES = {recipe.name: recipe for recipe in _ALL}

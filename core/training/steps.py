@@ -10,11 +10,10 @@ from torch import Tensor, nn
 
 from core.errors import UserError
 from core.features.devices import memory_format
-from core.models.mlp import MLP
-from core.models.resnet import CifarResNet
 from core.training import losses
 from core.training.networks import (
     ClassMeansClassifier,
+    Network,
     build_network,
     classifier_of,
     simplex_etf,
@@ -49,7 +48,7 @@ class Training:
         # L-BFGS flattens gradients as they lie in memory
         plain = recipe.optimiser == "lbfgs"
         format_ = torch.contiguous_format if plain else memory_format(network, x.device)
-        self.model: MLP | CifarResNet = network.to(x.device, memory_format=format_)  # type: ignore[call-overload]
+        self.model: Network = network.to(x.device, memory_format=format_)  # type: ignore[call-overload]
         self.x = x.contiguous(memory_format=format_)
         self.loss = losses.make(recipe.loss, recipe.loss_parameters)
         self.means: ClassMeansClassifier | None = None
@@ -101,6 +100,8 @@ class Training:
         self.optimiser: torch.optim.Optimizer
         if recipe.optimiser == "adam":
             self.optimiser = torch.optim.Adam(parameters, lr=rate, weight_decay=decay)
+        elif recipe.optimiser == "adamw":
+            self.optimiser = torch.optim.AdamW(parameters, lr=rate, weight_decay=decay)
         elif recipe.optimiser == "lbfgs":
             self.optimiser = torch.optim.LBFGS(
                 parameters,
