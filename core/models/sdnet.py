@@ -61,7 +61,7 @@ class SDNet(CifarResNet):
                 iterations=iterations,
                 nonnegative=nonnegative,
             )
-            made.weight = child.weight  # with the initialisation of the plain network
+            made.weight.data = child.weight.data  # the initialisation of the plain network
             setattr(parent, name, made)
 
     def metadata(self) -> dict[str, str]:
