@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from core.models.csc import CSC2d
 from core.models.top_k import TopK
+from core.models.vit import Block
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,12 +36,8 @@ def knob_of(module: nn.Module) -> Knob | None:
     if csc:
         lam = csc[0].lam
         return Knob("lam", csc, float(lam), float("inf"))
-    kept = [(m.fc2.in_features, m.top_k) for m in module.modules() if _has_top_k(m)]
-    if kept:
-        layers = tuple(layer for _, layer in kept)
-        return Knob("top_k", layers, float(layers[0].k), float(kept[0][0]))
+    blocks = [m for m in module.modules() if isinstance(m, Block) and m.top_k is not None]
+    if blocks:
+        kept = tuple(m.top_k for m in blocks if m.top_k is not None)
+        return Knob("top_k", kept, float(kept[0].k), float(blocks[0].fc2.in_features))
     return None
-
-
-def _has_top_k(module: nn.Module) -> bool:
-    return isinstance(getattr(module, "top_k", None), TopK)

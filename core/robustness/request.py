@@ -18,7 +18,7 @@ RADII = {
 
 @dataclass(frozen=True, slots=True)
 class CorruptionRequest:
-    """Of ``core.robustness.corruptions:run`` → CorruptionTable. ``network.data`` names the images."""
+    """Of ``core.robustness.corruptions:run`` → CorruptionTable; ``network.data`` are the images."""
 
     network: AnalysisRequest
     families: tuple[str, ...] = FAMILIES
