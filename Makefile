@@ -27,7 +27,7 @@ $(VENV)/.app: requirements.txt | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
 	@touch $@
 
-$(VENV)/.test: requirements.txt requirements-timm.txt requirements-fast.txt requirements-lightning.txt requirements-test.txt | $(VENV)/.app
+$(VENV)/.test: requirements.txt requirements-timm.txt requirements-fast.txt requirements-lightning.txt requirements-transformers.txt requirements-test.txt | $(VENV)/.app
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-test.txt
 	@touch $@
 

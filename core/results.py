@@ -379,6 +379,24 @@ class Penultimate:
 
 
 @dataclass(frozen=True, slots=True)
+class MLPSparsity:
+    """Share of non-zeros among the hidden activations of the MLPs of one stack of a text
+    transformer (Li et al. 2023): L blocks in order, P token positions. Padding is never counted."""
+
+    stack: str  # "encoder" or "decoder"
+    activation: str  # class of the activation function, as the model's configuration names it
+    blocks: tuple[str, ...]  # (L,) module paths
+    units: np.ndarray  # (L,) hidden units of every block's MLP
+    share: np.ndarray  # (L,) mean over all tokens
+    low: np.ndarray  # (L,) 95 % interval, over texts
+    high: np.ndarray  # (L,)
+    by_position: np.ndarray  # (L, P) mean over the tokens at that position
+    tokens: np.ndarray  # (P,) how many there are
+    approximate: bool  # True: |a| > threshold instead of a != 0
+    thresholds: np.ndarray  # (L,) 0 when exact
+
+
+@dataclass(frozen=True, slots=True)
 class Analysis:
     """One checkpoint on one data set. ``layers`` is empty where only the weights could be read."""
 
@@ -398,6 +416,7 @@ class Analysis:
     warnings: tuple[str, ...] = ()
     schema: int = SCHEMA
     activations: tuple[Activation, ...] = ()  # in call order, those inside blocks too
+    mlps: tuple[MLPSparsity, ...] = ()  # of a text transformer, a stack each
 
     def layer(self, name: str) -> LayerAnalysis:
         """The layer of that name, or KeyError."""
