@@ -101,13 +101,17 @@ def _with_own_ids(found: list[Run]) -> tuple[Run, ...]:
 def titles() -> dict[str, str]:
     """Id and label of every run that Explore can show, in the order of ``runs``.
 
-    Left out are runs with neither a checkpoint file nor a finished analysis: repetitions that
-    are bundled for their measurements, and runs that have just begun.
+    Left out are bundled repetitions with other seeds, and runs with neither a checkpoint file nor a
+    finished analysis, which have just begun.
     """
-    shown = [run for run in runs() if is_explorable(run)]
+    shown = [run for run in runs() if is_explorable(run) and not _repeats(run)]
     labels = {run.id: _label(run) for run in shown}
     twice = {label for label, count in Counter(labels.values()).items() if count > 1}
     return {i: f"{label} ({i})" if label in twice else label for i, label in labels.items()}
+
+
+def _repeats(run: Run) -> bool:
+    return run.folder.parent == BUNDLED_RUNS and bool(run.seed)
 
 
 def _label(run: Run) -> str:
