@@ -157,8 +157,6 @@ class CSC2d(nn.Module):
         """‖A‖², the largest eigenvalue of AᵀA for images of this size, with a margin."""
         if x.is_meta:  # only shapes are asked for
             return 1.0
-        if x.is_meta:  # only shapes are asked for
-            return 1.0
         key, known = (x.shape[1:], x.dtype, x.device), self._known
         # by their values: weights that are moved through a view of them keep their version
         if known is not None and known[0] == key and torch.equal(known[1], self.weight):
