@@ -58,8 +58,8 @@ class Matrix:
 
     def __init__(self, columns: np.ndarray) -> None:
         self.columns = columns
-        self.signal_shape = (columns.shape[0],)
-        self.code_shape = (columns.shape[1],)
+        self.signal_shape: tuple[int, ...] = (columns.shape[0],)
+        self.code_shape: tuple[int, ...] = (columns.shape[1],)
 
     def analysis(self, x: np.ndarray) -> np.ndarray:
         return x @ self.columns
@@ -96,8 +96,8 @@ class Convolution:
         turned = kernel[:, ::-1, ::-1].transpose(1, 2, 0, 3)  # (K, K, p, s·s·C)
         self._columns = np.ascontiguousarray(turned.reshape(-1, kernel.shape[-1]), dtype=dtype)
         heights = [(side + 2 * atoms.padding - k) // s + 1 for side in size]
-        self.signal_shape = (size[0] // s, size[1] // s, s * s * channels)
-        self.code_shape = (heights[0], heights[1], p)
+        self.signal_shape: tuple[int, ...] = (size[0] // s, size[1] // s, s * s * channels)
+        self.code_shape: tuple[int, ...] = (heights[0], heights[1], p)
 
     def analysis(self, x: np.ndarray) -> np.ndarray:
         height, width, p = self.code_shape

@@ -127,7 +127,7 @@ def path(
     x: np.ndarray,
     lams: np.ndarray,
     step: float,
-    iterations: int = 20,
+    iterations: int = 15,
     nonnegative: bool = False,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Codes (len(lams), B, *code_shape) and A z (len(lams), B, *signal_shape) of every signal for
