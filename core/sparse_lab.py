@@ -6,6 +6,8 @@ alone; Pillow and scikit-learn are imported when images are first read.
 
 from __future__ import annotations
 
+import io
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
@@ -44,6 +46,7 @@ LAMBDAS = (0.02, 0.03, 0.05, 0.07, 0.1, 0.15, 0.2, 0.3, 0.5, 0.7, 1.0, 1.5, 2.0,
 NOISES = (0.0, 0.1, 0.2, 0.4, 0.8)
 ITERATIONS = 100  # of FISTA and ISTA in the figure
 POLISH = 60  # more iterations, for the optimum
+MIN_TILE = 96  # pixels of a picture's longer side, at least
 LAYERS = 20  # that can be looked at one by one
 SEED = 0
 FACTORS = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0)  # λ/‖e‖ of the stability experiment
@@ -151,6 +154,7 @@ class LabResult:
     nonzero: np.ndarray  # (T, 2), share
     optimum: float  # the least objective found
     optimum_gap: float  # it is at most this far above the true one
+    lipschitz: float  # L, one over the step
     layers: tuple[Layer, ...]
 
     @property
@@ -359,6 +363,7 @@ def lab(request: LabRequest) -> LabResult:
         nonzero=traced.nonzero,
         optimum=optimum,
         optimum_gap=bound,
+        lipschitz=1.0 / s.step,
         layers=layers,
     )
 
@@ -381,6 +386,37 @@ def _optimum(
 
 def _rms(values: np.ndarray) -> float:
     return float(np.sqrt(np.square(values).mean()))
+
+
+def sheet(tiles: Sequence[np.ndarray], columns: int, gap: float = 0.08) -> bytes:
+    """A PNG of pictures (H, W, C) of one size, pixels in [0, 1], row by row; what lies between is
+    transparent and takes ``gap`` of a tile's side. Enlarged by a whole factor, so that browsers do
+    not smooth pixels."""
+    from PIL import Image
+
+    height, width = tiles[0].shape[:2]
+    factor = max(1, -(-MIN_TILE // max(height, width)))
+    size = (height * factor, width * factor)
+    between = round(gap * max(size))
+    rows = -(-len(tiles) // columns)
+    made = np.zeros(
+        (rows * (size[0] + between) - between, columns * (size[1] + between) - between, 4), np.uint8
+    )
+    for i, tile in enumerate(tiles):
+        top, left = (i // columns) * (size[0] + between), (i % columns) * (size[1] + between)
+        large = np.rint(255 * tile).astype(np.uint8).repeat(factor, 0).repeat(factor, 1)
+        made[top : top + size[0], left : left + size[1], :3] = large
+        made[top : top + size[0], left : left + size[1], 3] = 255
+    buffer = io.BytesIO()
+    Image.fromarray(made).save(buffer, format="PNG", compress_level=1)
+    return buffer.getvalue()
+
+
+def atom_pictures(atoms: Atoms) -> tuple[np.ndarray, ...]:
+    """Every atom as a picture (k, k, C): grey is zero, its largest entry is full."""
+    most = np.abs(atoms.values).max(axis=(1, 2, 3), keepdims=True)
+    shown = 0.5 + 0.5 * atoms.values / np.maximum(most, 1e-12)
+    return tuple(shown.transpose(0, 2, 3, 1))
 
 
 # --- stability ----------------------------------------------------------------------------------
