@@ -34,13 +34,15 @@ def _parser() -> argparse.ArgumentParser:
     analyze.add_argument(
         "--data",
         help="digits, cifar10, FILE.zip, FOLDER or FILE.npz; with @CORRUPTION-SEVERITY after it, "
-        "such as cifar10@gaussian_noise-3, corrupted",
+        "such as cifar10@gaussian_noise-3, corrupted; for a text transformer a text file, one "
+        "sentence or label<TAB>sentence a line, or an .npz of token ids",
     )
     analyze.add_argument("--architecture", default="auto", metavar="auto|NAME")
     analyze.add_argument("--model", metavar="FILE.py:FUNCTION", help="your own constructor")
     analyze.add_argument("--layers", default="auto", metavar="auto|all|NAME,…")
     analyze.add_argument("--features", default="default", choices=("default", "pooled", "flat"))
     analyze.add_argument("--max-images", type=_positive)
+    analyze.add_argument("--max-tokens", type=_positive, help="of a text (128)")
     analyze.add_argument("--batch-size", type=_positive)
     analyze.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda", "mps"))
     _measuring(analyze)
@@ -147,6 +149,8 @@ def _write(path: str, text: str) -> None:
 def _analyze(arguments: argparse.Namespace) -> None:
     from core import report
     from core.analysis import analyze
+    from core.checkpoints.hugging_face import is_text_model
+    from core.language.request import MAX_TOKENS, TextRequest
 
     request = AnalysisRequest(
         checkpoint=arguments.checkpoint,
@@ -155,7 +159,13 @@ def _analyze(arguments: argparse.Namespace) -> None:
         settings=_settings(arguments),
     )
     progress = _Progress()
-    analysis = analyze(request, progress=progress)
+    if request.data is not None and is_text_model(request.checkpoint):
+        from core.language import analysis as language
+
+        asked = TextRequest.of(request, arguments.max_tokens or MAX_TOKENS)
+        analysis = language.analyze(asked, progress=progress)
+    else:
+        analysis = analyze(request, progress=progress)
     progress.end()
     if arguments.json:
         _write(arguments.json, report.dump(report.analysis_json(analysis)))
@@ -192,7 +202,8 @@ def _identify(arguments: argparse.Namespace) -> None:
         _write(arguments.json, report.dump(tree))
     if arguments.json != "-":
         print(f"{tree['architecture'] or 'unknown'}: {tree['parameters']:,} parameters, ", end="")
-        print(f"{tree['classes']} classes, matched by {tree['match']}")
+        classes = "" if tree["classes"] is None else f"{tree['classes']} classes, "
+        print(f"{classes}matched by {tree['match']}")
         for warning in tree["warnings"]:
             print(f"note: {warning}")
 
@@ -258,9 +269,14 @@ def _summary(analysis: Analysis) -> str:
         f"{checkpoint.parameters:,} parameters"
     ]
     if analysis.data is not None:
-        lines.append(f"{analysis.data.name}: {analysis.data.images:,} images")
+        what = "texts" if analysis.mlps else "images"
+        lines.append(f"{analysis.data.name}: {analysis.data.images:,} {what}")
     if analysis.accuracy is not None:
         lines.append(f"accuracy {analysis.accuracy:.4f}")
+    for mlp in analysis.mlps:
+        about = "about " if mlp.approximate else ""
+        shares = ", ".join(f"{100 * share:.1f} %" for share in mlp.share)
+        lines.append(f"not zero in the MLPs of the {mlp.stack} ({mlp.activation}): {about}{shares}")
     if analysis.penultimate is not None:
         collapse = analysis.penultimate.collapse
         lines += [

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from core.checkpoints import Checkpoint, open_checkpoint
+from core.checkpoints.hugging_face import Description
 from core.data.dataset import Dataset
 from core.errors import UserError
 from core.models.building import Model, build
@@ -25,6 +26,11 @@ def _shape(dataset: Dataset | None) -> tuple[int, int, int] | None:
     return channels, height, width
 
 
+def is_text(checkpoint: Checkpoint) -> bool:
+    """True for a text transformer, which ``core.language`` analyses."""
+    return isinstance(checkpoint.metadata, Description) and checkpoint.metadata.is_text
+
+
 def find_model(
     checkpoint: Checkpoint, request: AnalysisRequest, dataset: Dataset | None
 ) -> tuple[Model | None, str]:
@@ -37,7 +43,7 @@ def find_model(
         return None, ""
     if constructor is None and settings.architecture == "auto":
         found = identify(checkpoint.tensors, checkpoint.metadata, shape)
-        if found.architecture is None:
+        if found.architecture is None or is_text(checkpoint):
             return None, " ".join(found.warnings) or "no registry knows this network"
     model = build(
         checkpoint.tensors, checkpoint.metadata, settings.architecture, constructor, shape

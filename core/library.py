@@ -15,6 +15,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from core import store
+from core.checkpoints import hugging_face
 from core.checkpoints.plain_folders import natural
 from core.checkpoints.runs import Run, data_spec
 from core.checkpoints.scanning import Found, look_again, runs_below
@@ -236,7 +237,10 @@ def analysis_path(run_id: str) -> Path:
 
 
 def file_sha256(path: Path) -> str:
-    """The digest of a file's content, computed once while the file stays the same."""
+    """The digest of a file's content, computed once while the file stays the same; of a folder of
+    Hugging Face transformers that of what is read of it."""
+    if path.is_dir() and hugging_face.is_hugging_face(path):
+        return hugging_face.digest(path)
     if not path.is_file():
         raise UserError(f"there is no file {path}")
     status = path.stat()

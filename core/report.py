@@ -47,6 +47,8 @@ def analysis_json(analysis: Analysis) -> Json:
         "weights": [_weight_json(w) for w in analysis.weights],
         "warnings": list(analysis.warnings),
     }
+    if analysis.mlps:
+        tree["mlps"] = [asdict(mlp) for mlp in analysis.mlps]
     return plain(tree)
 
 

@@ -16,6 +16,7 @@ from typing import Any
 
 import torch
 
+from core.checkpoints import hugging_face
 from core.checkpoints.contents import LONGEST_TEXT, Contents, Scalar, find_contents, strip_prefixes
 from core.checkpoints.formats import (
     SAFETENSORS,
@@ -39,7 +40,8 @@ class Checkpoint:
 
     name: str
     path: Path
-    format: str  # "pytorch zip", "pytorch legacy", "safetensors" or "lightning"
+    format: str  # "pytorch zip", "pytorch legacy", "safetensors", "lightning" or
+    # "Hugging Face folder"
     sha256: str
     tensors: dict[str, torch.Tensor]  # on the CPU, in the file's order, without prefixes
     metadata: dict[str, Scalar]
@@ -49,6 +51,7 @@ class Checkpoint:
 
 def open_checkpoint(path: str | Path, name: str | None = None) -> Checkpoint:
     """Read the file at ``path``; ``name`` is what the user knows it by (default: the file's name).
+    A folder of Hugging Face transformers is read as well, or a zip of one.
 
     float16 and bfloat16 become float32. Raises UserError for whatever cannot be read safely.
     """
@@ -61,6 +64,9 @@ def open_checkpoint(path: str | Path, name: str | None = None) -> Checkpoint:
 
 
 def _open(path: Path, name: str) -> Checkpoint:
+    if hugging_face.is_hugging_face(path):
+        with hugging_face.opened(path, name) as folder:
+            return from_folder(folder, path)
     kind = recognise(path, name)
     notes: list[str] = []
     if kind == SAFETENSORS:
@@ -84,6 +90,22 @@ def _open(path: Path, name: str) -> Checkpoint:
         metadata=contents.metadata,
         warnings=(*notes, *more),
         prefix=prefix,
+    )
+
+
+def from_folder(folder: hugging_face.Folder, path: Path) -> Checkpoint:
+    """The checkpoint of a folder of Hugging Face transformers; names keep their prefixes."""
+    size = sum(file.stat().st_size for file in folder.files)
+    checked = _checked(hugging_face.read_tensors(folder), folder.name, size)
+    tensors, notes = _computable(checked)
+    return Checkpoint(
+        name=folder.name,
+        path=path,
+        format=hugging_face.FORMAT,
+        sha256=folder.sha256,
+        tensors=tensors,
+        metadata=hugging_face.Description(folder),
+        warnings=(*folder.warnings, *notes),
     )
 
 

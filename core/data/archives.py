@@ -31,7 +31,7 @@ def open_zip(path: Path, name: str) -> Dataset:
     except (zipfile.BadZipFile, ValueError, OSError) as error:
         raise UserError(f"{name} is not a readable zip file ({error}); zip it again") from error
     entries = [e for e in archive.infolist() if not e.is_dir()]
-    _check_directory(entries, name)
+    check_directory(entries, name)
     lock = threading.Lock()
 
     def read(entry: str) -> bytes:
@@ -59,23 +59,32 @@ def _digest(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _check_directory(entries: list[zipfile.ZipInfo], name: str) -> None:
-    """What the archive's directory claims, before a byte is inflated."""
+def check_directory(
+    entries: list[zipfile.ZipInfo],
+    name: str,
+    *,
+    largest: int = MAX_FILE_BYTES,
+    total: int = MAX_TOTAL_BYTES,
+    what: str = "image",
+) -> None:
+    """What the archive's directory claims, before a byte is inflated: number of files, their sizes
+    (``largest`` bytes each, ``total`` together), paths, links, passwords. UserError."""
     if len(entries) > MAX_ENTRIES:
         raise UserError(
             f"{name} holds {len(entries):,} files, more than {MAX_ENTRIES:,}; take fewer"
         )
-    total = sum(e.file_size for e in entries)
-    if total > MAX_TOTAL_BYTES:
+    claimed = sum(e.file_size for e in entries)
+    if claimed > total:
         raise UserError(
-            f"{name} unpacks to {total / 2**30:.0f} GiB, more than 16; take fewer images"
+            f"{name} unpacks to {claimed / 2**30:.0f} GiB, more than {total >> 30}; take fewer "
+            "files"
         )
     for entry in entries:
         where = PurePosixPath(entry.filename.replace("\\", "/"))
-        if where.is_absolute() or ".." in where.parts or ":" in where.parts[0]:
+        if where.is_absolute() or ".." in where.parts or ":" in (*where.parts, "")[0]:
             raise UserError(
                 f"{name} holds the path {entry.filename!r}, which leaves the archive; "
-                "zip the class folders themselves"
+                "zip the folders themselves"
             )
         if (entry.external_attr >> 16) & 0o170000 == 0o120000:
             raise UserError(
@@ -83,11 +92,11 @@ def _check_directory(entries: list[zipfile.ZipInfo], name: str) -> None:
             )
         if entry.flag_bits & 1:
             raise UserError(f"{name} is encrypted; zip it without a password")
-        large = entry.file_size > MAX_FILE_BYTES
+        large = entry.file_size > largest
         if large or (entry.file_size > 2**20 * max(1, MAX_RATIO * entry.compress_size / 2**20)):
             raise UserError(
                 f"{name}: {entry.filename!r} unpacks to {entry.file_size / 2**20:.0f} MiB "
-                f"from {entry.compress_size:,} bytes; that is no ordinary image"
+                f"from {entry.compress_size:,} bytes; that is no ordinary {what}"
             )
 
 

@@ -9,7 +9,7 @@ from core.results import Estimate, Sparsity
 EXACT_ZERO_ACTIVATIONS = frozenset(
     {"ReLU", "ReLU6", "Threshold", "Hardshrink", "Softshrink", "Hardswish", "HardSwish"}
     | {"Hardsigmoid", "HardSigmoid", "HardMish"}
-    | {"CSC2d", "TopK"}
+    | {"CSC2d", "TopK", "ReLUSquaredActivation"}
 )
 """Class names of activation functions that send a whole interval to exactly 0, and of layers that
 are sparse by design."""
@@ -18,6 +18,8 @@ SMOOTH_ACTIVATIONS = frozenset(
     {"GELU", "GELUTanh", "QuickGELU", "SiLU", "Swish", "Mish", "Tanh", "Sigmoid", "LogSigmoid"}
     | {"ELU", "CELU", "SELU", "Softplus", "Softsign", "Tanhshrink", "Hardtanh"}
     | {"LeakyReLU", "PReLU", "RReLU"}
+    | {"GELUActivation", "NewGELUActivation", "FastGELUActivation", "QuickGELUActivation"}
+    | {"AccurateGELUActivation", "ClippedGELUActivation", "SiLUActivation", "MishActivation"}
 )
 """Class names of activation functions without exact zeros: a threshold stands in for 0."""
 

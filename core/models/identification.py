@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from core.models import norms, registry
+from core.checkpoints.hugging_face import Description
+from core.models import hugging_face, norms, registry
 from core.models.recognise import Fit, count_parameters, recognise
 from core.models.signature import find_bag, named_shapes, table
 from core.results import Candidate
@@ -20,6 +21,9 @@ REMEDIES = (
     "of your model files in FEATURESCOPE_MODELS; "
     "(3) write a feature file beside your model with docs/save_features.py and open that"
 )
+
+
+TEXT_NEEDED = "a text transformer reads lines of text: give a .txt file as data"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +48,8 @@ def identify(
 
     ``sample_shape`` (C, H, W) of the data at hand helps where tensors do not tell the input.
     """
+    if isinstance(metadata, Description) and metadata.is_text:
+        return _text(tensors, metadata)
     fits = recognise(tensors, metadata, sample_shape)
     if not fits:
         return _unknown(tensors)
@@ -56,6 +62,19 @@ def identify(
         best.parameters,
         candidates(fits),
         (*best.warnings, *_doubts(fits)),
+    )
+
+
+def _text(tensors: Mapping[str, Tensor], description: Description) -> Identification:
+    """A text transformer: it has no input of images and, read without its head, no classes."""
+    return Identification(
+        architecture=description.model_type,
+        match="names",
+        classes=None,
+        input_shape=None,
+        parameters=hugging_face.parameters(named_shapes(tensors), description.config),
+        candidates=(),
+        warnings=(TEXT_NEEDED,),
     )
 
 

@@ -11,11 +11,13 @@ from math import prod
 
 from torch import Tensor, nn
 
+from core.checkpoints.hugging_face import Description
 from core.data.preprocessing import Preprocessing
 from core.errors import UserError
 from core.models import describe, norms, registry
 from core.models.chain import Chain, build_chain, find_chain, guess_input_shape
 from core.models.cnn import CNN
+from core.models.hugging_face import image_model
 from core.models.inputs import find_input
 from core.models.load import compare, load
 from core.models.meta import on_meta
@@ -62,7 +64,12 @@ def recognise(
     sample_shape: Sequence[int] | None = None,
 ) -> tuple[Fit, ...]:
     """The fits of the first of these that has any: the operator's own models, what the metadata
-    describes, the registry by names, the registry by shapes, a plain chain of linear layers."""
+    describes, the registry by names, the registry by shapes, a plain chain of linear layers.
+
+    A folder of Hugging Face transformers says itself what it is; UserError where that is not so.
+    """
+    if isinstance(metadata, Description):
+        return () if metadata.is_text else (_hugging_face(tensors, metadata),)
     for find_fits in (_operator, _described, _by_names, _by_order, _chain):
         if fits := find_fits(tensors, metadata, sample_shape):
             mean, std = describe.floats(metadata, "mean"), describe.floats(metadata, "std")
@@ -180,6 +187,19 @@ def _described(
     # trained by ourselves: the recipe writes its normalisation, or there is none
     plain = norms.apply(found.preprocessing, ("no-norm",))
     return [replace(found, preprocessing=plain, normalised=True)]
+
+
+def _hugging_face(tensors: Mapping[str, Tensor], description: Description) -> Fit:
+    found = image_model(description, tensors)
+    return Fit(
+        found.name,
+        "names",
+        found.classes,
+        found.parameters,
+        found.preprocessing,
+        found.make,
+        normalised=found.normalised,
+    )
 
 
 # --- the registry --------------------------------------------------------------------------------
