@@ -38,6 +38,7 @@ page = st.navigation(
             st.Page("pages/loss_landscape.py", title="Loss landscape", icon=":material/terrain:"),
         ],
         "Learn": [
+            st.Page("pages/sparse_coding.py", title="Sparse coding", icon=":material/grid_view:"),
             st.Page("pages/manifold_lab.py", title="Manifold lab", icon=":material/all_inclusive:"),
             st.Page("pages/topology_lab.py", title="Topology lab", icon=":material/join_inner:"),
             st.Page(

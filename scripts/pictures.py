@@ -19,7 +19,7 @@ PAGES = (
     *("overview", "class_means", "projections", "layers"),
     *("intrinsic_dimension", "topology", "sparsity", "open_your_own"),
     *("training_dynamics", "compare_runs", "distribution_shift", "transfer"),
-    *("manifold_lab", "topology_lab"),
+    *("sparse_coding", "manifold_lab", "topology_lab"),
     *("classifier_economy", "train", "loss_landscape"),
 )
 SETTLE_MS = 800  # fonts, and figures that resize once more

@@ -221,9 +221,9 @@ def sorted_entries(result: LabResult, style: Style) -> go.Figure:
         ("analysis", result.analysis, palette.runs[1], "dash"),
     ):
         values = np.sort(np.abs(code.ravel()))[::-1]
-        last = np.count_nonzero(values)
+        last = min(int(np.count_nonzero(values)), len(values) - 1)
         # many equal steps say no more than a few hundred
-        rows = np.unique(np.linspace(0, min(last, len(values) - 1), 300).astype(int))
+        rows = np.unique(np.linspace(0, last, 300).astype(int))
         traces.append(
             {
                 "type": "scatter",
@@ -308,7 +308,8 @@ def convergence(result: LabResult, style: Style, layer: int | None = None) -> go
     for i, name in enumerate(("FISTA", "ISTA")):
         values = [float(v) if v > least else None for v in gaps[:, i]]
         hover = [f"{name}: {significant(v)} above the optimum" for v in values]
-        lines.append(Line(name, values, hover=hover, **series_look(i, style)))
+        look: dict[str, Any] = {**series_look(i, style)}
+        lines.append(Line(name, values, hover=hover, **look))
     distance = 0.5 * result.lipschitz * float(np.square(result.code).sum()) / result.optimum
     bounds = (
         ("FISTA at most", 4 * distance / (steps + 1.0) ** 2),

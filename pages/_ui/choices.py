@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
+from urllib.parse import urlencode
 
 import streamlit as st
 from streamlit.runtime.scriptrunner import get_script_run_ctx
@@ -91,6 +92,13 @@ def link() -> dict[str, str]:
     """The query parameters of a link to another page: what the sidebar says."""
     shared = {key: _asked().get(key) for key in ("run", "epoch", "data", "layer")}
     return {key: value for key, value in shared.items() if value is not None}
+
+
+def here(page: str) -> str:
+    """The address of this page with all choices made so far in this run."""
+    chosen = {key: value for key, value in _asked().items() if value is not None}
+    base = str(st.context.url or f"/{page}").split("?", maxsplit=1)[0]
+    return f"{base}?{urlencode(chosen)}" if chosen else base
 
 
 def presenting() -> bool:
