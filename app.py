@@ -36,6 +36,11 @@ page = st.navigation(
             ),
             st.Page("pages/transfer.py", title="Transfer", icon=":material/moving:"),
             st.Page("pages/loss_landscape.py", title="Loss landscape", icon=":material/terrain:"),
+            st.Page(
+                "pages/size_and_sparsity.py",
+                title="Size and sparsity",
+                icon=":material/bubble_chart:",
+            ),
         ],
         "Learn": [
             st.Page("pages/sparse_coding.py", title="Sparse coding", icon=":material/grid_view:"),

@@ -20,7 +20,7 @@ PAGES = (
     *("intrinsic_dimension", "topology", "sparsity", "open_your_own"),
     *("training_dynamics", "compare_runs", "distribution_shift", "transfer"),
     *("sparse_coding", "manifold_lab", "topology_lab"),
-    *("classifier_economy", "train", "loss_landscape"),
+    *("classifier_economy", "train", "loss_landscape", "size_and_sparsity"),
 )
 SETTLE_MS = 800  # fonts, and figures that resize once more
 

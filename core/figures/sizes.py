@@ -1,0 +1,483 @@
+"""Share of non-zeros against the size of networks, by layer, and during training."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import plotly.graph_objects as go
+
+from core.figures.dynamics import epoch_axis, place
+from core.figures.series import Line, line_traces, series_look, spread_out
+from core.figures.theme import (
+    SYMBOLS,
+    Style,
+    escape,
+    figure,
+    message,
+    number,
+    reference_y,
+    short_labels,
+    significant,
+    theory_line,
+)
+from core.results import Estimate
+from core.size_sparsity import HALF, Layer, Series, Size, Slope, mean_over_seeds
+from core.training.sizes import DATA
+
+NOTHING = "No networks of several sizes were trained in this way."
+_LAYERS = {"mean": "mean of the layers", "first": "first layer", "last": "last layer"}
+_PERCENT = "non-zero activations (%)"
+
+
+# --- against size ------------------------------------------------------------------------------
+
+
+def share_by_size(series: Sequence[Series], style: Style, layer: Layer = "mean") -> go.Figure:
+    """Final share of non-zeros (%) against width or depth (log axis), one line a kind of data.
+
+    Bands are 95 % intervals of the mean over the seeds; the dashed line is the share that a
+    symmetric initialisation starts from.
+    """
+    if not series:
+        return message(NOTHING, style)
+    lines = []
+    for s in series:
+        estimates = [_times(z.final_share(layer), 100) for z in s.sizes]
+        hover = [_share_hover(z, e, layer) for z, e in zip(s.sizes, estimates, strict=True)]
+        lines.append(_line(s, estimates, hover, style))
+    fig = _against_size(series, lines, style)
+    top = max(62.0, 1.08 * max(v for line in lines for v in _finite(line.high or line.values)))
+    fig.update_layout(yaxis={"title": {"text": _PERCENT}, "range": [0, min(104.0, top)]})
+    reference_y(fig, 100 * HALF, "expected at the start 50 %", style)
+    _label_ends(fig, lines, series, style)
+    return fig
+
+
+def active_by_size(series: Sequence[Series], style: Style, layer: Layer = "mean") -> go.Figure:
+    """Final number of active units against width or depth, both axes logarithmic; dashed: half of
+    the units, as at the start."""
+    if not series:
+        return message(NOTHING, style)
+    lines, values = [], []
+    for s in series:
+        estimates = [mean_over_seeds(z.active(layer)[:, -1]) for z in s.sizes]
+        hover = [
+            f"{significant(e.value)} of {_units(z, layer):,} units"
+            + _interval(e, lambda v: significant(max(v, 0.0)))
+            for z, e in zip(s.sizes, estimates, strict=True)
+        ]
+        logs = [
+            Estimate(_log(e.value), _log(e.low, e.value), _log(e.high, e.value)) for e in estimates
+        ]
+        values += [v for e in estimates for v in (e.value, e.low, e.high) if v and v > 0]
+        lines.append(_line(s, logs, hover, style))
+    fig = _against_size(series, lines, style)
+    x = series[0].x()
+    half = np.array([HALF * _units(z, layer) for z in series[0].sizes])
+    fig.add_trace(
+        {
+            "type": "scatter",
+            "mode": "lines",
+            "name": "half of the units",
+            "x": np.log2(x).tolist(),
+            "y": np.log10(half).tolist(),
+            "line": theory_line(style),
+            "hoverinfo": "skip",
+        }
+    )
+    fig.add_annotation(
+        x=float(np.log2(x[-1])),
+        y=float(np.log10(half[-1])),
+        text="half of them",
+        xanchor="right",
+        yanchor="bottom",
+        xshift=-4,
+        yshift=4,
+    )
+    ends = np.array([*values, *half])
+    ticks = _decades(ends)
+    fig.update_layout(
+        yaxis={
+            "title": {"text": "active units" + (", all layers" if layer == "mean" else "")},
+            "tickmode": "array",
+            "tickvals": np.log10(ticks).tolist(),
+            "ticktext": [significant(t, 1) for t in ticks],
+            "range": [
+                float(np.log10(ends.min())) - 0.08,
+                float(np.log10(ends.max())) + 0.14,
+            ],
+        }
+    )
+    _label_ends(fig, lines, series, style)
+    return fig
+
+
+def accuracy_by_size(series: Sequence[Series], style: Style) -> go.Figure:
+    """Final training accuracy (%) against width or depth; the hover has the test accuracy."""
+    if not series:
+        return message(NOTHING, style)
+    lines = []
+    for s in series:
+        estimates = [_times(mean_over_seeds(z.train_accuracy[:, -1]), 100) for z in s.sizes]
+        hover = [
+            f"training accuracy {number(e.value, 1, ' %')}"
+            + _interval(e, lambda v: number(min(max(v, 0.0), 100.0), 1))
+            + f"<br>test accuracy {number(100 * float(z.test_accuracy[:, -1].mean()), 1, ' %')}"
+            for z, e in zip(s.sizes, estimates, strict=True)
+        ]
+        lines.append(_line(s, [_clipped(e) for e in estimates], hover, style))
+    fig = _against_size(series, lines, style)
+    fig.update_layout(yaxis={"title": {"text": "training accuracy (%)"}, "range": [0, 104]})
+    _label_ends(fig, lines, series, style)
+    return fig
+
+
+def _line(
+    series: Series, estimates: Sequence[Estimate], hover: Sequence[str], style: Style
+) -> Line:
+    index = list(DATA).index(series.images.name)
+    return Line(
+        series.images.title,
+        [e.value for e in estimates],
+        [e.low for e in estimates],
+        [e.high for e in estimates],
+        hover=hover,
+        symbols=SYMBOLS[index],
+        **series_look(index, style),  # type: ignore[arg-type]
+    )
+
+
+def _against_size(series: Sequence[Series], lines: Sequence[Line], style: Style) -> go.Figure:
+    traces: list[dict[str, Any]] = []
+    for s, line in zip(series, lines, strict=True):
+        subjects = [f"{_name(s, z)}<br>{escape(s.images.title)}" for z in s.sizes]
+        traces += line_traces(line, np.log2(s.x()), subjects, style)
+    every = np.unique(np.concatenate([s.x() for s in series]))
+    margin = 0.05 * float(np.log2(every[-1] / every[0])) or 0.5
+    title = "depth: hidden layers" if series[0].vary == "depth" else "width: units of a layer"
+    if series[0].setup.network == "vit" and series[0].vary == "depth":
+        title = "depth: blocks"
+    return figure(
+        style,
+        traces,
+        xaxis={
+            "tickmode": "array",
+            "tickvals": np.log2(every).tolist(),
+            "ticktext": [f"{v:,}" for v in every],
+            "range": [float(np.log2(every[0])) - margin, float(np.log2(every[-1])) + margin],
+            "title": {"text": title},
+        },
+    )
+
+
+def _label_ends(
+    fig: go.Figure, lines: Sequence[Line], series: Sequence[Series], style: Style
+) -> None:
+    """The name of every line at its last point, moved apart where they would touch."""
+    ticks = style.measures.ticks
+    bottom, top = fig.layout.yaxis.range
+    pixels = fig.layout.height - 12 - 3.6 * ticks
+    ends = np.array([float(line.values[-1] or 0.0) for line in lines])
+    places = (ends - bottom) / (top - bottom) * pixels
+    wanted = spread_out(places, 1.2 * ticks)
+    wanted -= max(0.0, float(wanted.max()) - pixels)
+    for line, s, at, shift in zip(lines, series, ends, wanted - places, strict=True):
+        fig.add_annotation(
+            x=float(np.log2(s.x()[-1])),
+            y=float(at),
+            text=f'<span style="color:{line.color}">●</span> {escape(line.name)}',
+            xanchor="left",
+            xshift=8,
+            yshift=float(shift),
+        )
+    fig.update_layout(margin_r=int(26 + 0.56 * ticks * max(len(line.name) for line in lines)))
+
+
+# --- by layer, and during training -------------------------------------------------------------
+
+
+def share_by_layer(series: Series | None, style: Style) -> go.Figure:
+    """Final share of non-zeros (%) of every layer, one line a size, darker (in dark mode lighter)
+    for larger ones; bands are 95 % intervals over the seeds."""
+    if series is None:
+        return message(NOTHING, style)
+    lines, traces = [], []
+    for i, size in enumerate(series.sizes):
+        shares = size.shares[:, -1]  # (S, L)
+        estimates = [_times(mean_over_seeds(shares[:, j]), 100) for j in range(shares.shape[1])]
+        dead = 100 * size.dead[:, -1].mean(axis=0)
+        hover = [
+            f"non-zero {number(e.value, 1, ' %')}"
+            + _interval(e, lambda v: number(v, 1))
+            + f"<br>units always zero {number(float(d), 1, ' %')}"
+            for e, d in zip(estimates, dead, strict=True)
+        ]
+        line = _size_line(series, size, i, estimates, hover, style)
+        lines.append(line)
+        subjects = [f"{_name(series, size)}, layer {j + 1}" for j in range(shares.shape[1])]
+        traces += line_traces(line, np.arange(1.0, shares.shape[1] + 1), subjects, style)
+    most = max(size.shares.shape[2] for size in series.sizes)
+    fig = figure(
+        style,
+        traces,
+        xaxis={
+            "tickmode": "array",
+            "tickvals": list(range(1, most + 1)),
+            "range": [0.8 if most > 1 else 0.5, most + (0.2 if most > 1 else 0.5)],
+            "title": {"text": "layer, input to output"},
+        },
+    )
+    _finish_shares(fig, lines, style)
+    ends = [(float(s.shares.shape[2]), line) for s, line in zip(series.sizes, lines, strict=True)]
+    _name_sizes(fig, series, ends, float(most), style)
+    return fig
+
+
+def share_over_epochs(series: Series | None, style: Style, layer: Layer = "mean") -> go.Figure:
+    """Share of non-zeros (%) during training, one line a size; the axis is log(1 + epoch)."""
+    if series is None:
+        return message(NOTHING, style)
+    lines, traces, ends = [], [], []
+    for i, size in enumerate(series.sizes):
+        share = size.share(layer)  # (S, E)
+        estimates = [_times(mean_over_seeds(share[:, j]), 100) for j in range(share.shape[1])]
+        accuracy = 100 * size.train_accuracy.mean(axis=0)
+        hover = [
+            f"non-zero {number(e.value, 1, ' %')}"
+            + _interval(e, lambda v: number(v, 1))
+            + f"<br>training accuracy {number(float(a), 1, ' %')}"
+            for e, a in zip(estimates, accuracy, strict=True)
+        ]
+        line = _size_line(series, size, i, estimates, hover, style)
+        subjects = [f"{_name(series, size)}, epoch {epoch:,}" for epoch in size.epochs]
+        x = place(np.array(size.epochs)).round(4)
+        traces += line_traces(line, x, subjects, style)
+        lines.append(line)
+        ends.append((float(x[-1]), line))
+    every = np.unique(np.concatenate([size.epochs for size in series.sizes]))
+    fig = figure(style, traces, xaxis={**epoch_axis(every, 7), "title": {"text": "epoch"}})
+    _finish_shares(fig, lines, style)
+    _name_sizes(fig, series, ends, max(x for x, _ in ends), style)
+    return fig
+
+
+def _size_line(
+    series: Series,
+    size: Size,
+    index: int,
+    estimates: Sequence[Estimate],
+    hover: Sequence[str],
+    style: Style,
+) -> Line:
+    """Sizes have an order, and so have their colours: the stronger, the larger."""
+    ramp = style.palette.sequential[4:]
+    step = index / max(1, len(series.sizes) - 1)
+    return Line(
+        str(_value(series, size)),
+        [e.value for e in estimates],
+        [e.low for e in estimates],
+        [e.high for e in estimates],
+        hover=hover,
+        color=ramp[round(step * (len(ramp) - 1))],
+        symbols=SYMBOLS[index % len(SYMBOLS)],
+    )
+
+
+def _finish_shares(fig: go.Figure, lines: Sequence[Line], style: Style) -> None:
+    top = max(v for line in lines for v in _finite(line.values))
+    fig.update_layout(
+        yaxis={"title": {"text": _PERCENT}, "range": [0, min(104.0, max(62.0, 1.1 * top))]}
+    )
+    line = theory_line(style)
+    fig.add_shape(type="line", x0=0, x1=1, xref="x domain", y0=100 * HALF, y1=100 * HALF, line=line)
+
+
+def _name_sizes(
+    fig: go.Figure,
+    series: Series,
+    ends: Sequence[tuple[float, Line]],
+    last: float,
+    style: Style,
+) -> None:
+    """The size at the end of every line, in a column right of the axes."""
+    ticks = style.measures.ticks
+    bottom, top = fig.layout.yaxis.range
+    pixels = fig.layout.height - 12 - 3.6 * ticks
+    values = np.array([float(line.values[-1] or 0.0) for _, line in ends])
+    places = (values - bottom) / (top - bottom) * pixels
+    # lines that end early are named where they end; the others share a column
+    late = np.array([x == last for x, _ in ends])
+    wanted = places.copy()
+    wanted[late] = spread_out(places[late], 1.15 * ticks)
+    noun = "width" if series.vary == "width" else "depth"
+    longest = max((line.name for _, line in ends), key=len)
+    for (x, line), value, shift, end in zip(ends, values, wanted - places, late, strict=True):
+        fig.add_annotation(
+            x=x,
+            y=float(value),
+            text=f'<span style="color:{line.color}">●</span> {escape(line.name)}'
+            if end
+            else escape(line.name),
+            xanchor="left" if end else "center",
+            yanchor="middle" if end else "bottom",
+            xshift=8 if end else 0,
+            yshift=float(shift) if end else 4,
+        )
+    fig.add_annotation(
+        text=noun,
+        x=1,
+        xref="x domain",
+        y=1,
+        yref="paper",
+        xanchor="left",
+        xshift=8,
+        font={"color": style.palette.muted},
+    )
+    fig.update_layout(margin_r=int(30 + 0.6 * ticks * max(len(longest), len(noun))))
+
+
+# --- all slopes --------------------------------------------------------------------------------
+
+
+def exponents(rows: Sequence[tuple[str, str, Slope]], style: Style) -> go.Figure:
+    """The exponent of every fit with its 95 % interval: (setup, data, slope) a row, from top to
+    bottom. Left of the dashed line, larger networks are sparser."""
+    known = [r for r in rows if r[2].value.value is not None]
+    if not known:
+        return message("Too few sizes were trained for a slope.", style)
+    titles = [images.title for images in DATA.values()]
+    setups = list(dict.fromkeys(setup for setup, _, _ in known))
+    traces: list[dict[str, Any]] = []
+    for i, title in enumerate(titles):
+        mine = [(s, b) for s, d, b in known if d == title]
+        if not mine:
+            continue
+        look = series_look(i, style)
+        value = np.array([b.value.value for _, b in mine], dtype=np.float64)
+        high = np.array([b.value.high for _, b in mine], dtype=np.float64)
+        traces.append(
+            {
+                "type": "scatter",
+                "mode": "markers",
+                "name": escape(title),
+                "x": value.round(4).tolist(),
+                "y": [setups.index(s) + 0.22 * (i - 1) for s, _ in mine],
+                "error_x": {
+                    "type": "data",
+                    "array": (high - value).round(4).tolist(),
+                    "color": look["color"],
+                    "thickness": 1.5,
+                    "width": 0,
+                },
+                "marker": {
+                    "size": style.measures.marker + 2,
+                    "color": look["color"],
+                    "symbol": SYMBOLS[i],
+                },
+                "text": [_slope_hover(s, title, b) for s, b in mine],
+                "hovertemplate": "%{text}<extra></extra>",
+            }
+        )
+    labels = short_labels(setups, 26)
+    fig = figure(
+        style,
+        traces,
+        height=max(style.measures.height, 90 + 46 * len(setups)),
+        showlegend=True,
+        margin_b=34,
+        xaxis={"title": {"text": "exponent of the share"}, "showgrid": True, "nticks": 6},
+        yaxis={
+            "tickmode": "array",
+            "tickvals": list(range(len(setups))),
+            "ticktext": [escape(label) for label in labels],
+            "range": [len(setups) - 0.5, -0.5],
+            "showgrid": False,
+            "ticks": "",
+        },
+    )
+    fig.add_shape(type="line", x0=0, x1=0, y0=0, y1=1, yref="paper", line=theory_line(style))
+    fig.add_annotation(
+        x=0, y=1, yref="paper", yanchor="bottom", xanchor="right", xshift=-4, text="sparser ←"
+    )
+    fig.update_layout(margin_t=max(28, 2 * style.measures.ticks + 4))
+    return fig
+
+
+def _slope_hover(setup: str, data: str, slope: Slope) -> str:
+    e = slope.value
+    return (
+        f"<b>{escape(setup)}</b><br>{escape(data)}<br>exponent {number(e.value)}<br>"
+        f"95 %: {number(e.low)} to {number(e.high)}<br>{slope.networks} networks"
+    )
+
+
+# --- helpers -----------------------------------------------------------------------------------
+
+
+def _value(series: Series, size: Size) -> int:
+    return size.units if series.vary == "width" else size.depth
+
+
+def _name(series: Series, size: Size) -> str:
+    return f"{escape(series.setup.title)}, {series.vary} {_value(series, size):,}"
+
+
+def _units(size: Size, layer: Layer) -> int:
+    return size.units * (size.depth if layer == "mean" else 1)
+
+
+def _share_hover(size: Size, estimate: Estimate, layer: Layer) -> str:
+    start = 100 * float(size.share(layer)[:, 0].mean())
+    train = 100 * float(size.train_accuracy[:, -1].mean())
+    return (
+        f"non-zero {number(estimate.value, 1, ' %')}, {_LAYERS[layer]}"
+        + _interval(estimate, lambda v: number(v, 1))
+        + f"<br>at the start {number(start, 1, ' %')}"
+        + f"<br>training accuracy {number(train, 1, ' %')}<br>{len(size.seeds)} seeds"
+    )
+
+
+def _interval(estimate: Estimate, written: Any) -> str:
+    if estimate.low is None or estimate.high is None:
+        return ""
+    return f"<br>95 %: {written(estimate.low)} to {written(estimate.high)}"
+
+
+def _times(estimate: Estimate, factor: float) -> Estimate:
+    low, high = estimate.low, estimate.high
+    return Estimate(
+        None if estimate.value is None else factor * estimate.value,
+        None if low is None else factor * low,
+        None if high is None else factor * high,
+    )
+
+
+def _clipped(estimate: Estimate) -> Estimate:
+    """Of a percentage: bands end where it does."""
+    low, high = estimate.low, estimate.high
+    return Estimate(
+        estimate.value,
+        None if low is None else max(0.0, low),
+        None if high is None else min(100.0, high),
+    )
+
+
+def _log(value: float | None, instead: float | None = None) -> float | None:
+    """log10; a bound that is not positive becomes a tenth of the value."""
+    if value is None:
+        return None
+    if value <= 0:
+        return float(np.log10(instead / 10)) if instead else None
+    return float(np.log10(value))
+
+
+def _decades(values: np.ndarray) -> list[float]:
+    low, high = float(values.min()), float(values.max())
+    ticks = [m * 10.0**p for p in range(-4, 7) for m in (1, 2, 5)]
+    return [t for t in ticks if low / 1.1 <= t <= high * 1.2]
+
+
+def _finite(values: Sequence[float | None]) -> list[float]:
+    return [v for v in values if v is not None and np.isfinite(v)]
