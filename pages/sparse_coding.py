@@ -217,8 +217,8 @@ def code_cards(result: LabResult, request: LabRequest) -> None:
                 "Every λ gives a point: how many entries are not zero, and how far the picture is "
                 "from the patch without noise. The large marks have the chosen λ. The analysis "
                 "code is read back by least squares, "
-                "$\\hat x=\\arg\\min\\lVert W\\hat x-z\\rVert$, times the gain that suits the patch best, which is in its favour. Lower and "
-                "further left is better.",
+                "$\\hat x=\\arg\\min\\lVert W\\hat x-z\\rVert$, times the gain that suits it "
+                "best, which is in its favour. Lower and further left is better.",
                 r"\sqrt{\operatorname{mean}\,(\hat x-x_{\text{clean}})^2}",
                 "Elad, Milanfar and Rubinstein, Inverse Problems 2007",
             ),
@@ -327,7 +327,9 @@ def network_card(result: LabResult, layer: int) -> None:
 
 
 def layer_slider() -> int:
-    return choose("at", list(range(1, LAYERS + 1)), 8, partial(st.select_slider, "Layer shown"))
+    return choose(
+        "at", list(range(1, LAYERS + 1)), 8, partial(st.select_slider, "Layer shown", width=420)
+    )
 
 
 def stability_card(request: LabRequest) -> None:
@@ -343,27 +345,24 @@ def stability_card(request: LabRequest) -> None:
         PAPYAN,
     )
     with card("stable", "Is the code stable?", about):
-        one, two = st.columns(2)
-        with one:
-            options = {"spikes": "spikes and waves", "here": DICTIONARIES[request.dictionary]}
-            chosen = choose(
-                "stable_in",
-                list(options),
-                "spikes",
-                partial(
-                    st.segmented_control,
-                    "Dictionary",
-                    required=True,
-                    format_func=options.__getitem__,
-                ),
-            )
-        with two:
-            factor = choose(
-                "factor",
-                list(FACTORS),
-                4.0,
-                partial(st.select_slider, "λ / ‖e‖", format_func=lambda v: f"{v:g}"),
-            )
+        options = {"spikes": "spikes and waves", "here": DICTIONARIES[request.dictionary]}
+        chosen = choose(
+            "stable_in",
+            list(options),
+            "spikes",
+            partial(
+                st.segmented_control,
+                "Dictionary",
+                required=True,
+                format_func=options.__getitem__,
+            ),
+        )
+        factor = choose(
+            "factor",
+            list(FACTORS),
+            4.0,
+            partial(st.select_slider, "λ / ‖e‖", format_func=lambda v: f"{v:g}", width=320),
+        )
         plainest = LabRequest(
             request.patch,
             request.dictionary,

@@ -12,7 +12,6 @@ import plotly.graph_objects as go
 from core.figures.series import Line, finish_series, line_traces, series_look
 from core.figures.theme import (
     Style,
-    colorscale,
     escape,
     figure,
     log_axis,
@@ -41,14 +40,18 @@ _ATOM_COLUMNS = 8
 _HIDDEN: dict[str, Any] = {"visible": False, "fixedrange": True}
 
 
-def _picture(fig: go.Figure, png: bytes, x: float, y: float, width: float, height: float) -> None:
-    """A PNG with its upper left corner at (x, y) of axes whose y grows upwards."""
-    fig.add_layout_image(
-        source="data:image/png;base64," + base64.b64encode(png).decode(),
-        **{"xref": "x", "yref": "y", "x": x, "y": y, "sizex": width, "sizey": height},
-        sizing="stretch",
-        layer="below",
-    )
+def _picture(
+    png: bytes, x: float, y: float, width: float, height: float, stretch: bool = True
+) -> dict[str, Any]:
+    """A PNG with its upper left corner at (x, y) of axes whose y grows upwards; unless
+    ``stretch``ed it keeps its shape, in the middle."""
+    place = {"x": x} if stretch else {"x": x + width / 2, "xanchor": "center"}
+    return {
+        "source": "data:image/png;base64," + base64.b64encode(png).decode(),
+        **{"xref": "x", "yref": "y", **place, "y": y, "sizex": width, "sizey": height},
+        "sizing": "stretch" if stretch else "contain",
+        "layer": "below",
+    }
 
 
 def _legend_room(style: Style) -> dict[str, int]:
@@ -84,19 +87,20 @@ def _row(shown: Sequence[tuple[str, np.ndarray, str]], style: Style) -> go.Figur
         "marker": {"size": 60, "opacity": 0, "symbol": "square"},
     }
     wide = count * step - GAP
-    fig = figure(
+    png = sheet([picture for _, picture, _ in shown], count, GAP)
+    return figure(
         style,
         [trace],
         height=max(258, style.measures.height - 80),
         margin={"l": 0, "r": 0, "t": 4, "b": 0},
+        images=[_picture(png, 0, 1, wide, 1)],
+        annotations=[
+            {"x": i * step + 0.5, "y": 1.02, "yanchor": "bottom", "text": title}
+            for i, (title, _, _) in enumerate(shown)
+        ],
         xaxis={**_HIDDEN, "range": [0, wide], "constrain": "domain"},
         yaxis={**_HIDDEN, "range": [0, 1.2], "scaleanchor": "x", "constrain": "domain"},
     )
-    png = sheet([picture for _, picture, _ in shown], count, GAP)
-    _picture(fig, png, 0, 1, wide, 1)
-    for i, (title, _, _) in enumerate(shown):
-        fig.add_annotation(x=i * step + 0.5, y=1.02, yanchor="bottom", text=title)
-    return fig
 
 
 def atoms(result: LabResult, style: Style) -> go.Figure:
@@ -135,19 +139,20 @@ def atoms(result: LabResult, style: Style) -> go.Figure:
         if s > 0
     ]
     wide = columns * step - GAP
-    fig = figure(
+    images = []
+    for row in range(rows):
+        piece = tiles[row * columns : (row + 1) * columns]
+        width = len(piece) * step - GAP
+        images.append(_picture(sheet(piece, len(piece), GAP), 0, (rows - row) * high, width, 1))
+    return figure(
         style,
         [trace],
         margin={"l": 0, "r": 0, "t": 4, "b": 0},
         shapes=bars,
+        images=images,
         xaxis={**_HIDDEN, "range": [0, wide], "constrain": "domain"},
         yaxis={**_HIDDEN, "range": [0, rows * high], "scaleanchor": "x", "constrain": "domain"},
     )
-    for row in range(rows):
-        piece = tiles[row * columns : (row + 1) * columns]
-        width = len(piece) * step - GAP
-        _picture(fig, sheet(piece, len(piece), GAP), 0, (rows - row) * high, width, 1)
-    return fig
 
 
 # --- the code -------------------------------------------------------------------------------------
@@ -169,7 +174,7 @@ def code_maps(result: LabResult, style: Style) -> go.Figure:
                 "z": np.where(z == 0, np.nan, np.round(z, 4)),
                 "x": list(range(places)),
                 "y": list(range(1, count + 1)),
-                "colorscale": colorscale(_signed(style)),
+                "colorscale": _signed(style),
                 **{"zmin": -most, "zmax": most, "showscale": False, "hoverongaps": False},
                 "hovertemplate": f"<b>{name}</b><br>atom %{{y}}, place %{{x}}<br>z = %{{z:.3f}}"
                 "<extra></extra>",
@@ -205,11 +210,21 @@ def code_maps(result: LabResult, style: Style) -> go.Figure:
     return fig
 
 
-def _signed(style: Style) -> tuple[str, ...]:
-    """Orange for positive entries, blue for negative ones, strong from the middle on."""
+def _sides(style: Style) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Colours of negative and of positive entries, the smallest first; none is near zero's."""
     scale = style.palette.diverging
     middle = len(scale) // 2
-    return (*scale[: middle - 1], scale[middle - 1], scale[middle + 1], *scale[middle + 2 :])
+    return scale[:middle][::-1], scale[middle + 1 :]
+
+
+def _signed(style: Style) -> list[list[Any]]:
+    """The same as a colour scale, which jumps at zero."""
+    below, above = _sides(style)
+    last = len(below) - 1
+    return [
+        *([0.5 * i / last, color] for i, color in enumerate(below[::-1])),
+        *([0.5 + 0.5 * i / last, color] for i, color in enumerate(above)),
+    ]
 
 
 def sorted_entries(result: LabResult, style: Style) -> go.Figure:
@@ -350,6 +365,7 @@ def convergence(result: LabResult, style: Style, layer: int | None = None) -> go
                 text=name,
                 xanchor="right",
                 yanchor="bottom",
+                yshift=5,
             )
     if layer is not None:
         fig.add_shape(
@@ -387,8 +403,8 @@ def denoising(found: Sweep, request: LabRequest, style: Style) -> go.Figure:
         )
         notes.append(
             {
-                **{"x": float(np.log10(x[0])), "y": float(found.error[i, 0])},
-                **{"xanchor": "left", "yanchor": "bottom", "text": f"σ = {noise:g}"},
+                **{"x": float(np.log10(x[0])), "y": float(found.error[i, 0]), "xshift": -8},
+                **{"xanchor": "right", "yanchor": "middle", "text": f"σ = {noise:g}"},
                 "font": {"color": color, "size": measures.ticks},
             }
         )
@@ -414,7 +430,10 @@ def denoising(found: Sweep, request: LabRequest, style: Style) -> go.Figure:
         style,
         traces,
         annotations=_apart(notes, float(found.error.max()), style),
-        xaxis={"title": {"text": "λ"}, **log_axis(np.array(x))},
+        xaxis={
+            **{"title": {"text": "λ"}, **log_axis(np.array(x))},
+            "range": [float(np.log10(x[0])) - 0.55, float(np.log10(x[-1])) + 0.05],
+        },
         yaxis={"title": {"text": "error to the patch"}, "rangemode": "tozero"},
     )
     reference_x(fig, request.lam, f"λ = {request.lam:g}", style)
@@ -481,29 +500,29 @@ def unrolled(result: LabResult, layer: int, style: Style) -> go.Figure:
         "hovertemplate": "%{text}<extra></extra>",
         "marker": {"size": 50, "opacity": 0, "symbol": "square"},
     }
-    fig = figure(
+    images = [_picture(sheet([result.noisy], 1), 0.05, 3.95, 0.9, 0.9, stretch=False)]
+    notes.append({"x": 0.5, "y": 2.98, "yanchor": "top", "text": "x"})
+    for text, y in (("code", 2.5), ("A z", 1.45)):
+        notes.append({"x": 0.9, "y": y, "xanchor": "right", "text": text})
+    for x, found in zip(left, layers, strict=True):
+        images += [
+            _picture(sheet([_colored(found.code, most, style)], 1), x, 2.95, width, 0.9),
+            _picture(sheet([found.picture], 1), x, 1.95, width, 0.98, stretch=False),
+        ]
+        text = f"{percent(found.nonzero)} ≠ 0<br>F = {significant(found.objective)}"
+        text += f"<br>{_above(found.objective, result.optimum)}"
+        notes.append({"x": x + width / 2, "y": 0.9, "yanchor": "top", "text": text})
+    return figure(
         style,
         [trace],
         height=style.measures.height + 40,
         margin={"l": 0, "r": 0, "t": 0, "b": 0},
         shapes=shapes,
         annotations=notes,
+        images=images,
         xaxis={**_HIDDEN, "range": [0, wide]},
-        yaxis={**_HIDDEN, "range": [-0.05, 4.3]},
+        yaxis={**_HIDDEN, "range": [0.2, 4.3]},
     )
-    _picture(fig, sheet([result.noisy], 1), 0.1, 3.95, 0.8, 0.9)
-    fig.add_annotation(x=0.5, y=2.98, yanchor="top", text="x")
-    for text, y in (("code", 2.5), ("A z", 1.45)):
-        fig.add_annotation(x=0.9, y=y, xanchor="right", text=text)
-    for x, found in zip(left, layers, strict=True):
-        _picture(fig, sheet([_colored(found.code, most, style)], 1), x, 2.95, width, 0.9)
-        _picture(fig, sheet([found.picture], 1), x + 0.12, 1.95, width - 0.24, 0.98)
-        fig.add_annotation(
-            **{"x": x + width / 2, "y": 0.9, "yanchor": "top"},
-            text=f"{percent(found.nonzero)} ≠ 0<br>F = {significant(found.objective)}"
-            f"<br>{_above(found.objective, result.optimum)}",
-        )
-    return fig
 
 
 def _above(objective: float, optimum: float) -> str:
@@ -526,11 +545,9 @@ def _threshold(x0: float, x1: float, style: Style) -> dict[str, Any]:
 def _colored(code: np.ndarray, most: float, style: Style) -> np.ndarray:
     """A code (p, H', W') as a picture, a row an atom: what is zero has the page's colour."""
     z = code.reshape(len(code), -1)
-    scale = np.array([rgb(c) for c in _signed(style)]) / 255
-    place = (np.clip(z / (most or 1.0), -1, 1) + 1) / 2 * (len(scale) - 1)
-    low = np.minimum(place.astype(int), len(scale) - 2)
-    rest = (place - low)[..., None]
-    picture = scale[low] * (1 - rest) + scale[low + 1] * rest
+    below, above = (np.array([rgb(c) for c in side]) / 255 for side in _sides(style))
+    place = np.rint(np.clip(np.abs(z) / (most or 1.0), 0, 1) * (len(above) - 1)).astype(int)
+    picture = np.where((z < 0)[..., None], below[place], above[place])
     return np.where((z == 0)[..., None], np.array(rgb(style.palette.surface)) / 255, picture)
 
 
@@ -564,7 +581,7 @@ def stability(found: Stability, style: Style) -> go.Figure:
                         "size": measures.marker + 2,
                         "symbol": symbol,
                         "color": palette.accent if symbol == "circle" else palette.runs[1],
-                        "line": {"width": 2},
+                        "opacity": 0.7,
                     },
                     "hovertemplate": "%{text}<extra></extra>",
                 }
