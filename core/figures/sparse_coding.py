@@ -29,7 +29,8 @@ from core.sparse_lab import (
     LabResult,
     Models,
     Sweep,
-    atom_pictures,
+    atom_rows,
+    key_of,
     percent,
     sheet,
 )
@@ -105,8 +106,7 @@ def _row(shown: Sequence[tuple[str, np.ndarray, str]], style: Style) -> go.Figur
 
 def atoms(result: LabResult, style: Style) -> go.Figure:
     """The dictionary's atoms as pictures; the bar below each is its share of ‖z‖₁."""
-    tiles = atom_pictures(result.atoms)
-    count = len(tiles)
+    count = len(result.atoms)
     columns = min(_ATOM_COLUMNS, count)
     rows, step = -(-count // columns), 1 + GAP
     weight = np.abs(result.code).reshape(count, -1).sum(1)
@@ -140,10 +140,9 @@ def atoms(result: LabResult, style: Style) -> go.Figure:
     ]
     wide = columns * step - GAP
     images = []
-    for row in range(rows):
-        piece = tiles[row * columns : (row + 1) * columns]
-        width = len(piece) * step - GAP
-        images.append(_picture(sheet(piece, len(piece), GAP), 0, (rows - row) * high, width, 1))
+    for row, png in enumerate(atom_rows(*key_of(result.request), columns, GAP)):
+        width = (min(count, (row + 1) * columns) - row * columns) * step - GAP
+        images.append(_picture(png, 0, (rows - row) * high, width, 1))
     return figure(
         style,
         [trace],
