@@ -252,14 +252,23 @@ def parameters(shapes: Mapping[str, Shape], config: Config) -> int:
 class Logits(nn.Module):
     """A classifier of transformers that returns its logits (B, K) as a tensor.
 
-    Its parts keep their module paths: ``vit.layers.0``.
+    What only wraps (``convnext.encoder``) is left out of the module paths: ``stages.0.layers.1``.
     """
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
-        for name, child in network.named_children():
-            self.add_module(name, child)
+        self._add_parts(network)
         self._network = (network,)  # in a tuple: no child, so that no path gets a prefix
+
+    def _add_parts(self, network: nn.Module) -> None:
+        for name, child in network.named_children():
+            if type(child).__name__.endswith(("Model", "Encoder")):
+                self._add_parts(child)
+            else:
+                self.add_module(name, child)
+        for stage in network.modules():
+            if type(stage).__name__.endswith("Stage"):
+                stage.holds_blocks = True  # type: ignore[assignment]
 
     def forward(self, pixel_values: Tensor) -> Tensor:
         """pixel_values (B, C, H, W) → logits (B, K)."""
