@@ -43,6 +43,7 @@ class AttackRequest:
     more_steps: int = 100
     max_images: int | None = 500
     seed: int = 0
+    source_name: str = ""  # as it is shown
 
 
 @dataclass(frozen=True, slots=True)

@@ -84,6 +84,9 @@ class AttackTable:
     noise: np.ndarray  # (R, M) under random perturbations of the same size
     worst: np.ndarray  # (R, M)
     warnings: tuple[str, ...] = ()  # signs of gradient masking
+    # (M,) share right even where the whole image may become grey: 0 unless gradients are masked
+    unbounded: np.ndarray | None = None
+    unbounded_radius: float = float("nan")
 
 
 @dataclass(frozen=True, slots=True)
