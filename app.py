@@ -21,6 +21,7 @@ page = st.navigation(
             ),
             st.Page("pages/topology.py", title="Topology", icon=":material/data_usage:"),
             st.Page("pages/sparsity.py", title="Sparsity", icon=":material/grain:"),
+            st.Page("pages/robustness.py", title="Robustness", icon=":material/shield:"),
         ],
         "Compare": [
             st.Page(

@@ -89,17 +89,28 @@ def corruption_finding(one: Side, sparse: Side, family: str = MEAN) -> Finding |
     names = [f"severity {s}" if s else "clean" for s in severities]
     by_fixed = levels(base, fixed, names)
     trained = f"{plain(sparse.title)} as trained"
-    said = [f"Under {_noise(family)}: " + _against(by_fixed[1:], plain(one.title), trained)]
-    decisive = by_fixed
+    lead = _against(by_fixed[1:], plain(one.title), trained)
+    decisive, said = by_fixed, []
     if adaptive is not None:
         decisive = levels(base, adaptive, names)
         adapted = f"{plain(sparse.title)} with adaptive λ"
-        lead = f"Under {_noise(family)}: " + _against(decisive[1:], plain(one.title), adapted)
-        said = [lead, said[0].removeprefix(f"Under {_noise(family)}: ")]
+        said.append(lead)
+        lead = _against(decisive[1:], plain(one.title), adapted)
         change = levels(fixed, adaptive, names, paired=fixed.seeds == adaptive.seeds)
         said.append(_adapting(change))
     said.append(_clean(by_fixed[0], plain(one.title), plain(sparse.title)))
-    return Finding(_verdict(by_fixed[0], decisive[1:]), " ".join(said), SDNET, SDNET_PAPER)
+    text = _listing(f"Under {_noise(family)}, {_inside(lead)}", said)
+    return Finding(_verdict(by_fixed[0], decisive[1:]), text, SDNET, SDNET_PAPER)
+
+
+def _listing(lead: str, said: Sequence[str]) -> str:
+    """One sentence, and the rest as points below it."""
+    return "\n".join([lead, "", *(f"- {text}" for text in said if text)]).rstrip()
+
+
+def _inside(sentence: str) -> str:
+    """A sentence of ``_against`` after a comma."""
+    return sentence[:1].lower() + sentence[1:] if sentence.startswith("Compared") else sentence
 
 
 def _noise(family: str) -> str:
@@ -200,15 +211,19 @@ def best_setting_in_words(sparse: Side, family: str = MEAN) -> str:
     severities = tables[0].severities
     first, last = significant(float(best[0]), 2), significant(float(best[-1]), 2)
     steps = np.diff(best)
-    if best[-1] > best[0]:
-        text = f"**The best {knob} rises with the noise**, from {first} on clean images to {last}"
-        text += f" at severity {severities[-1]}" + (", not at every step" * bool((steps < 0).any()))
+    if best[-1] != best[0]:
+        moves = "rises" if best[-1] > best[0] else "falls"
+        back = (steps < 0).any() if moves == "rises" else (steps > 0).any()
+        text = (
+            f"**The best {knob} {moves} with the noise**, from {first} on clean images to {last} "
+            f"at severity {severities[-1]}{', not at every step' * bool(back)}"
+        )
     elif np.ptp(best) == 0:
-        text = f"**The best {knob} is {first} at every severity**: it does not rise with the noise"
+        text = f"**The best {knob} is {first} at every severity**: noise does not change it"
     else:
         text = (
-            f"**The best {knob} does not rise with the noise**: {first} on clean images, {last} at "
-            f"severity {severities[-1]}"
+            f"**The best {knob} does not follow the noise**: it is {first} on clean images and at "
+            f"severity {severities[-1]}, and another one between"
         )
     gain = summary.by_setting(tables, family)
     at = summary.setting_index(tables[0], None)
@@ -233,13 +248,12 @@ def fit_in_words(tables: Sequence[CorruptionTable]) -> str:
     r2 = [f.r2 for f in fits if f.r2 is not None]
     images = fits[0].images
     text = (
-        f"Fitted on {images:,} images apart from the test images: slope "
+        f"The line from error to λ, fitted on {images:,} images apart from the test images: slope "
         f"{_range(slopes)} per unit of error"
     )
     if r2:
-        explained = f"{100 * min(r2):.0f} to {100 * max(r2):.0f}"
-        one = f"{100 * r2[0]:.0f}"
-        text += f", r² {one if len(r2) == 1 else explained} %"
+        low, high = f"{min(r2):.2f}", f"{max(r2):.2f}"
+        text += f", r² {low if low == high else f'{low} to {high}'}"
         if max(r2) < 0.5:
             text += ": **the error says little of which λ is best here**"
     else:
@@ -275,11 +289,12 @@ def attack_finding(one: Side, sparse: Side, norm: str) -> Finding | None:
     networks = list(zip(names, (first, second, second), settings, strict=True))
     white = {n: summary.attacked(t, "white", s) for n, t, s in networks}
     worst = {n: summary.attacked(t, "worst", s) for n, t, s in networks}
-    said = [
+    lead = (
         f"**What survives every attack** ({NORM_NAMES[norm]}, {radius}): "
         + ", ".join(f"{n} {_share(v.at(-1))}" for n, v in worst.items() if v is not None)
         + "."
-    ]
+    )
+    said = []
     base, found = worst[names[0]], []
     for name in names[1:]:
         spread = worst[name]
@@ -306,7 +321,7 @@ def attack_finding(one: Side, sparse: Side, norm: str) -> Finding | None:
         verdict = "shown in part"
         if not weak and not any(t.warnings for t in tables):
             verdict = "shown here"
-    return Finding(verdict, " ".join(filter(None, said)), ATTACKED, ATTACKED_PAPER)
+    return Finding(verdict, _listing(lead, said), ATTACKED, ATTACKED_PAPER)
 
 
 def _classes(*sides: Side) -> int:
@@ -394,12 +409,12 @@ def top_k_finding(plains: Sequence[Side], sparses: Sequence[Side], severity: int
             f"of {len(cells)} cells (largest: {_signed(largest.difference)} points, "
             f"{_cell(largest)})."
         )
-    text += " " + " ".join(filter(None, (_of_labels(cells), _of_noise(cells))))
+    text = _listing(text, (_of_labels(cells), _of_noise(cells)))
     harder = [c for c in better if c.noise or c.family]
     verdict: Verdict = "not shown here"
     if harder:
         verdict = "shown here" if not worse and 2 * len(better) > len(cells) else "shown in part"
-    return Finding(verdict, text.strip(), TOP_K, TOP_K_PAPER)
+    return Finding(verdict, text, TOP_K, TOP_K_PAPER)
 
 
 def _cell(cell: Cell) -> str:
@@ -467,7 +482,7 @@ def calibration_finding(
         verdict = "cannot be told" if unknown else "not shown here"
         if any(signs):
             verdict = "shown here" if all(signs) and len(signs) == len(found) else "shown in part"
-        return Finding(verdict, " ".join(said), TOP_K_CALIBRATED, TOP_K_PAPER)
+        return Finding(verdict, _listing(said[0], said[1:]), TOP_K_CALIBRATED, TOP_K_PAPER)
     too_sure = [
         summary.overconfidence(summary.pooled(side.corruptions, family, s)) > 0
         for side in (one, sparse)
@@ -476,7 +491,7 @@ def calibration_finding(
     verdict = "shown in part" if any(too_sure) else "not shown here"
     if all(too_sure):
         verdict = "shown here"
-    return Finding(verdict, " ".join(said), CALIBRATED, CALIBRATED_PAPER)
+    return Finding(verdict, _listing(said[0], said[1:]), CALIBRATED, CALIBRATED_PAPER)
 
 
 # --- one network -------------------------------------------------------------------------------
@@ -547,7 +562,7 @@ def _share(spread: Spread) -> str:
     """ "41.2 ± 0.8 %": mean and standard error."""
     mean, error = float(spread.mean), float(spread.error)
     more = "" if np.isnan(error) else f" ± {number(error, 1)}"
-    return f"{number(mean, 1)}{more} %"
+    return f"{number(mean, 1)}{more} %".replace(" ", "\u00a0")
 
 
 def _pair(level: Level) -> str:

@@ -124,6 +124,12 @@ def t95(freedom: int) -> float:
     return z + first / freedom + second / freedom**2
 
 
+def stacked(columns: Sequence[np.ndarray]) -> Spread:
+    """One spread (n, m) of m scalar ones, cut to the fewest seeds."""
+    fewest = min(len(column) for column in columns)
+    return Spread(np.stack([column[:fewest] for column in columns], axis=1))
+
+
 # --- corruptions -------------------------------------------------------------------------------
 
 
