@@ -11,7 +11,7 @@ from core.figures.theme import number
 from core.figures.topology import class_order
 from core.results import Activation, Analysis
 from core.text import plain
-from pages._ui import frame
+from pages._ui import frame, language
 from pages._ui.cards import Reading, figure_card
 from pages._ui.choices import choose, keep, recall
 from pages._ui.sidebar import analysis_of, own_analyses
@@ -303,19 +303,23 @@ view = frame.view(__file__)
 frame.heading("Sparsity", view)
 frame.needs_layers(view)
 frame.needs(
-    bool(sparsity.rows_of(view.analysis, "all")),
+    bool(view.analysis.mlps or sparsity.rows_of(view.analysis, "all")),
     "The zeros of this network were not counted: its analysis was made without sparsity.",
 )
+if view.analysis.mlps:
+    language.mlps(view.analysis.mlps)
 with st.container(horizontal=True, vertical_alignment="bottom", key="sparsity_options"):
-    which = choose(
-        "which",
-        list(WHICH),
-        "activations",
-        partial(st.segmented_control, "Layers", required=True, format_func=WHICH.__getitem__),
-    )
+    which = "activations"
+    if not view.analysis.mlps:  # whose activations are all there is
+        which = choose(
+            "which",
+            list(WHICH),
+            "activations",
+            partial(st.segmented_control, "Layers", required=True, format_func=WHICH.__getitem__),
+        )
     rows = sparsity.rows_of(view.analysis, which)
     by_position = False
-    if which == "activations" and any(r.position for r in rows):
+    if which == "activations" and any(r.position for r in rows) and not view.analysis.mlps:
         lines = choose(
             "lines",
             list(LINES),
@@ -331,8 +335,9 @@ if row is None:
         "None of these layers is there: choose all layers.", "Go to Layers", "pages/layers.py"
     )
 else:
-    shares(rows, row.name, by_position)
-    summary(rows)
+    if not view.analysis.mlps:
+        shares(rows, row.name, by_position)
+        summary(rows)
     st.subheader(f"At {plain(row.name)}", anchor=False)
     of_layer(row, rows)
     st.subheader("Classes", anchor=False)
