@@ -412,6 +412,9 @@ def _layers(series: Series) -> str:
         return ""
     low, high = int(shares.argmin()), int(shares.argmax())
     largest = {"width": "widest", "depth": "deepest"}[series.vary]
+    if shares[high] - shares[low] < 1.0:
+        mean = number(float(shares.mean()), 0)
+        return f"All layers of the {largest} network use about the same share, {mean} %."
     return (
         f"Layers differ: in the {largest} network layer {low + 1} of {len(shares)} is the sparsest "
         f"({number(float(shares[low]), 0)} %), layer {high + 1} the densest "

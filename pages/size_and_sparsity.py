@@ -151,7 +151,8 @@ def inside(series: Series | None, layer: Layer, data: str) -> None:
             style,
             Reading(
                 f"Trained on {title}: the final share in every layer with a ReLU, from the input "
-                f"to the output, one line a size. The stronger the colour, the larger. {INTERVAL}",
+                "to the output, one line a size. The stronger the colour, the larger. Dashed: half "
+                f"of the units, as at the start. {INTERVAL}",
                 SHARE,
                 PAPER,
             ),
@@ -266,6 +267,7 @@ def table(series: tuple[Series, ...], layer: Layer, vary: Vary) -> None:
         st.dataframe(
             pd.DataFrame(rows),
             hide_index=True,
+            height="content",
             placeholder="n/a",
             column_config={
                 "parameters": st.column_config.NumberColumn(format="localized"),

@@ -48,7 +48,9 @@ def share_by_size(series: Sequence[Series], style: Style, layer: Layer = "mean")
         hover = [_share_hover(z, e, layer) for z, e in zip(s.sizes, estimates, strict=True)]
         lines.append(_line(s, estimates, hover, style))
     fig = _against_size(series, lines, style)
-    top = max(62.0, 1.08 * max(v for line in lines for v in _finite(line.high or line.values)))
+    top = max(
+        62.0, 1.08 * max(v for line in lines for v in _finite([*line.values, *(line.high or ())]))
+    )
     fig.update_layout(yaxis={"title": {"text": _PERCENT}, "range": [0, min(104.0, top)]})
     reference_y(fig, 100 * HALF, "expected at the start 50 %", style)
     _label_ends(fig, lines, series, style)
@@ -68,11 +70,9 @@ def active_by_size(series: Sequence[Series], style: Style, layer: Layer = "mean"
             + _interval(e, lambda v: significant(max(v, 0.0)))
             for z, e in zip(s.sizes, estimates, strict=True)
         ]
-        logs = [
-            Estimate(_log(e.value), _log(e.low, e.value), _log(e.high, e.value)) for e in estimates
-        ]
-        values += [v for e in estimates for v in (e.value, e.low, e.high) if v and v > 0]
-        lines.append(_line(s, logs, hover, style))
+        positive = [_positive(e) for e in estimates]
+        values += [v for e in positive for v in (e.value, e.low, e.high) if v]
+        lines.append(_line(s, positive, hover, style))
     fig = _against_size(series, lines, style)
     x = series[0].x()
     half = np.array([HALF * _units(z, layer) for z in series[0].sizes])
@@ -81,14 +81,14 @@ def active_by_size(series: Sequence[Series], style: Style, layer: Layer = "mean"
             "type": "scatter",
             "mode": "lines",
             "name": "half of the units",
-            "x": np.log2(x).tolist(),
-            "y": np.log10(half).tolist(),
+            "x": x.tolist(),
+            "y": half.tolist(),
             "line": theory_line(style),
             "hoverinfo": "skip",
         }
     )
     fig.add_annotation(
-        x=float(np.log2(x[-1])),
+        x=float(np.log10(x[-1])),
         y=float(np.log10(half[-1])),
         text="half of them",
         xanchor="right",
@@ -101,8 +101,9 @@ def active_by_size(series: Sequence[Series], style: Style, layer: Layer = "mean"
     fig.update_layout(
         yaxis={
             "title": {"text": "active units" + (", all layers" if layer == "mean" else "")},
+            "type": "log",
             "tickmode": "array",
-            "tickvals": np.log10(ticks).tolist(),
+            "tickvals": ticks,
             "ticktext": [significant(t, 1) for t in ticks],
             "range": [
                 float(np.log10(ends.min())) - 0.08,
@@ -141,8 +142,7 @@ def _line(
     return Line(
         series.images.title,
         [e.value for e in estimates],
-        [e.low for e in estimates],
-        [e.high for e in estimates],
+        *_bounds(estimates),
         hover=hover,
         symbols=SYMBOLS[index],
         **series_look(index, style),  # type: ignore[arg-type]
@@ -153,9 +153,10 @@ def _against_size(series: Sequence[Series], lines: Sequence[Line], style: Style)
     traces: list[dict[str, Any]] = []
     for s, line in zip(series, lines, strict=True):
         subjects = [f"{_name(s, z)}<br>{escape(s.images.title)}" for z in s.sizes]
-        traces += line_traces(line, np.log2(s.x()), subjects, style)
+        traces += line_traces(line, s.x().astype(float), subjects, style)
     every = np.unique(np.concatenate([s.x() for s in series]))
-    margin = 0.05 * float(np.log2(every[-1] / every[0])) or 0.5
+    low, high = np.log10(every[[0, -1]])
+    margin = 0.05 * float(high - low) or 0.2
     title = "depth: hidden layers" if series[0].vary == "depth" else "width: units of a layer"
     if series[0].setup.network == "vit" and series[0].vary == "depth":
         title = "depth: blocks"
@@ -163,10 +164,11 @@ def _against_size(series: Sequence[Series], lines: Sequence[Line], style: Style)
         style,
         traces,
         xaxis={
+            "type": "log",
             "tickmode": "array",
-            "tickvals": np.log2(every).tolist(),
+            "tickvals": every.tolist(),
             "ticktext": [f"{v:,}" for v in every],
-            "range": [float(np.log2(every[0])) - margin, float(np.log2(every[-1])) + margin],
+            "range": [float(low) - margin, float(high) + margin],
             "title": {"text": title},
         },
     )
@@ -178,14 +180,15 @@ def _label_ends(
     """The name of every line at its last point, moved apart where they would touch."""
     ticks = style.measures.ticks
     bottom, top = fig.layout.yaxis.range
+    log = fig.layout.yaxis.type == "log"
     pixels = fig.layout.height - 12 - 3.6 * ticks
-    ends = np.array([float(line.values[-1] or 0.0) for line in lines])
+    ends = np.array([_last(line, log) for line in lines])
     places = (ends - bottom) / (top - bottom) * pixels
     wanted = spread_out(places, 1.2 * ticks)
     wanted -= max(0.0, float(wanted.max()) - pixels)
     for line, s, at, shift in zip(lines, series, ends, wanted - places, strict=True):
         fig.add_annotation(
-            x=float(np.log2(s.x()[-1])),
+            x=float(np.log10(s.x()[-1])),
             y=float(at),
             text=f'<span style="color:{line.color}">●</span> {escape(line.name)}',
             xanchor="left",
@@ -277,8 +280,7 @@ def _size_line(
     return Line(
         str(_value(series, size)),
         [e.value for e in estimates],
-        [e.low for e in estimates],
-        [e.high for e in estimates],
+        *_bounds(estimates),
         hover=hover,
         color=ramp[round(step * (len(ramp) - 1))],
         symbols=SYMBOLS[index % len(SYMBOLS)],
@@ -305,7 +307,7 @@ def _name_sizes(
     ticks = style.measures.ticks
     bottom, top = fig.layout.yaxis.range
     pixels = fig.layout.height - 12 - 3.6 * ticks
-    values = np.array([float(line.values[-1] or 0.0) for _, line in ends])
+    values = np.array([_last(line) for _, line in ends])
     places = (values - bottom) / (top - bottom) * pixels
     # lines that end early are named where they end; the others share a column
     late = np.array([x == last for x, _ in ends])
@@ -439,6 +441,15 @@ def _share_hover(size: Size, estimate: Estimate, layer: Layer) -> str:
     )
 
 
+def _bounds(
+    estimates: Sequence[Estimate],
+) -> tuple[list[float | None] | None, list[float | None] | None]:
+    """Lower and upper bounds; None where there is no interval at all, as of one seed."""
+    if all(e.low is None for e in estimates):
+        return None, None
+    return [e.low for e in estimates], [e.high for e in estimates]
+
+
 def _interval(estimate: Estimate, written: Any) -> str:
     if estimate.low is None or estimate.high is None:
         return ""
@@ -464,13 +475,20 @@ def _clipped(estimate: Estimate) -> Estimate:
     )
 
 
-def _log(value: float | None, instead: float | None = None) -> float | None:
-    """log10; a bound that is not positive becomes a tenth of the value."""
+def _positive(estimate: Estimate) -> Estimate:
+    """For a log axis: without the value 0, and a bound that is not positive becomes a tenth of the
+    value."""
+    value, low = estimate.value or None, estimate.low
     if value is None:
-        return None
-    if value <= 0:
-        return float(np.log10(instead / 10)) if instead else None
-    return float(np.log10(value))
+        return Estimate(None, reason="none is active")
+    return Estimate(value, value / 10 if low is not None and low <= 0 else low, estimate.high)
+
+
+def _last(line: Line, log: bool = False) -> float:
+    """Where the label of a line stands: at its last known value."""
+    known = _finite(line.values)
+    value = known[-1] if known else 1.0
+    return float(np.log10(value)) if log else value
 
 
 def _decades(values: np.ndarray) -> list[float]:
