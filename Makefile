@@ -62,6 +62,7 @@ runs: install
 	OMP_NUM_THREADS=1 $(BIN)/python -m scripts.train_runs --out build/runs $(RUNS)
 	OMP_NUM_THREADS=1 $(BIN)/python -m scripts.bundle_runs --from build/runs $(RUNS)
 	$(if $(RUNS),,OMP_NUM_THREADS=1 $(BIN)/python -m scripts.train_grid --out build/runs/grid.json)
+	$(if $(RUNS),,OMP_NUM_THREADS=1 $(BIN)/python -m scripts.train_sizes --out build/runs/sizes.json)
 
 clean:
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -8,13 +8,13 @@ import numpy as np
 import plotly.graph_objects as go
 import pytest
 from synthetic_sizes import rows
-from test_every_figure import STYLES, check
 
 from core.figures import sizes
 from core.figures.export import figure_csv
 from core.figures.theme import Style
 from core.size_sparsity import Series, every_series, trained_of
 from core.training.sizes import SETUPS
+from tests.figures.test_every_figure import STYLES, check
 
 TRAINED = trained_of(rows())
 
