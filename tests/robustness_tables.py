@@ -17,6 +17,7 @@ from core.robustness.results import (
 )
 
 LAMBDAS = (0.05, 0.1, 0.2, 0.4, 0.8)
+KEPT = (2, 4, 8, 16, 32, 64)
 
 
 def reliability(gap: float = 0.1, images: int = 300, seed: int = 0) -> Reliability:
