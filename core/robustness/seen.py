@@ -22,7 +22,6 @@ from core.robustness.request import SeenRequest
 from core.robustness.results import Seen
 
 PICTURES = 6
-GAIN = 2.0  # of the residual's contrast
 TILE = 96  # pixels at least, so that browsers do not smooth the image
 MAX_TILE = 192
 GAP = 8
@@ -73,7 +72,7 @@ def run(
         pictures["Corrupted"] = x
     if reconstruction is not None:
         pictures["Reconstruction"] = reconstruction
-        pictures[f"Residual ×{GAIN:g}, grey = 0"] = 0.5 + GAIN * (x - reconstruction)
+        pictures["Residual, grey = 0"] = 0.5 + x - reconstruction
     progress(1, 1, "Finished")
     knob = network.knob
     error = np.concatenate(errors)
