@@ -9,6 +9,7 @@ import plotly.graph_objects as go
 
 from core.figures import dimension, layers, means, projections, topology
 from core.figures.theme import Style, config, number
+from core.language.request import of_texts
 from core.metrics import geometry
 from core.report import dump, layer_json, plain
 from core.results import Analysis
@@ -28,7 +29,8 @@ def html(analysis: Analysis) -> str:
     title = escape(checkpoint.architecture or checkpoint.name)
     about = [f"{checkpoint.parameters:,} parameters"] if checkpoint.parameters else []
     if data is not None:
-        about.append(f"{escape(data.name)}, {data.images:,} images of {data.classes} classes")
+        what = "texts" if of_texts(analysis) else "images"
+        about.append(f"{escape(data.name)}, {data.images:,} {what} of {data.classes} classes")
     if analysis.accuracy is not None:
         about.append(f"{number(100 * analysis.accuracy, 1)} % accurate")
     parts = [

@@ -216,7 +216,8 @@ def rest_card(view: View) -> None:
                 "(`.npz`) to open here."
             )
         else:
-            st.markdown("The network is known, but there was no data. Open it again with images.")
+            what = "lines of text" if view.of_texts else "images"
+            st.markdown(f"The network is known, but there was no data. Open it again with {what}.")
         st.page_link("pages/open_your_own.py", label="Open your own", icon=":material/upload:")
         json_button(view)
 

@@ -100,13 +100,15 @@ def picked_card(view: View, row: int | None) -> None:
     about = Reading("Click a point in the figure beside to see the sample it stands for.")
     with card("picked", "The sample behind a point", about):
         if row is None or not 0 <= row < len(sample.ids):
-            st.caption(f"Click a point to see its {'class' if view.of_features else 'image'}.")
+            bare = view.of_features or view.of_texts
+            st.caption(f"Click a point to see its {'class' if bare else 'image'}.")
             return
         image = tile(sample, row)
         names = view.class_names
         label = names[int(sample.labels[row])]
         if image is None:
-            st.caption("No image was kept of this sample.")
+            line = f"Line {int(sample.ids[row]) + 1:,} of the texts."
+            st.caption(line if view.of_texts else "No image was kept of this sample.")
         else:
             st.image(image, width=160, alt=f"Sample {int(sample.ids[row])}, {label}")
         st.markdown(f"**{plain(label)}**, sample {int(sample.ids[row])}")

@@ -17,7 +17,6 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from core.checkpoints.formats import printable, safetensors_header
-from core.data.archives import check_directory
 from core.errors import UserError
 
 if TYPE_CHECKING:
@@ -182,6 +181,8 @@ def _root_in(path: Path) -> PurePosixPath | None:
 
 def _unpack(path: Path, root: PurePosixPath, target: Path, name: str) -> None:
     """Only files that are read, and only once the whole directory has been checked."""
+    from core.data.archives import check_directory  # reads images: not for every page
+
     with zipfile.ZipFile(path) as archive:
         entries = [e for e in archive.infolist() if not e.is_dir()]
         check_directory(

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
+from torch import Tensor
 
 from core import library, store
 from core.checkpoints import Checkpoint, hugging_face
@@ -43,6 +45,7 @@ from core.results import (
     Penultimate,
     Sample,
     SeparationLaw,
+    Sparsity,
 )
 from core.stages import Stages
 from core.thumbnails import PICTURED
@@ -140,6 +143,7 @@ def _analyze(
             found, of_layer = _measure(
                 layer,
                 values,
+                reading.zeros_of(layer),
                 i / max(1, len(layers) - 1),
                 labels,
                 texts,
@@ -221,7 +225,15 @@ class _Reading:
         def counter(threshold: float) -> NonZeros:
             return NonZeros(lengths, labels, classes, model.units, threshold)
 
-        first: dict[Place, Reader] = {p: m.update for p, m in self._means.items()}
+        self._outputs: dict[Place, NonZeros] = {}
+        if wanted:
+            self._outputs = {
+                place: NonZeros(lengths, labels, classes, model.width, 0.0) for place in self._means
+            }
+        first: dict[Place, Reader] = {
+            place: partial(_both, means.update, self._outputs.get(place))
+            for place, means in self._means.items()
+        }
         largest = {p: Largest() for p in paths} if wanted and not self._exact else {}
         if wanted and self._exact:
             self._counts = {p: counter(0.0) for p in paths}
@@ -280,6 +292,11 @@ class _Reading:
             )
         return kept, [self._means[layer.place].values for layer in kept]
 
+    def zeros_of(self, layer: _Layer) -> Sparsity | None:
+        """The exact zeros in what a layer returns, as of an image network's blocks."""
+        counts = self._outputs.get(layer.place)
+        return counts.sparsity(is_activation=False, exact_zeros=False) if counts else None
+
     def activations(self) -> tuple[Activation, ...]:
         """The MLPs' activations, in call order."""
         blocks = [(b, p) for s in self._model.stacks for b, p in zip(s.blocks, s.activations)]  # noqa: B905
@@ -294,7 +311,7 @@ class _Reading:
                 block=block,
                 position=1,
                 depth=(depths[block] - 0.5) / last,
-                sparsity=self._counts[path].sparsity(not self._exact, self._exact),
+                sparsity=self._counts[path].sparsity(is_activation=True, exact_zeros=self._exact),
             )
             for block, path in blocks
             if path in self._counts and self._counts[path].finite
@@ -325,6 +342,14 @@ class _Reading:
         )
 
 
+def _both(
+    first: Reader, second: NonZeros | None, rows: np.ndarray, x: Tensor, mask: Tensor
+) -> None:
+    first(rows, x, mask)
+    if second is not None:
+        second.update(rows, x, mask)
+
+
 def _places(model: TextModel) -> list[_Layer]:
     """Embedding, every block and the norm at the end, of every stack."""
     found = []
@@ -344,6 +369,7 @@ def _places(model: TextModel) -> list[_Layer]:
 def _measure(
     layer: _Layer,
     values: np.ndarray,
+    zeros: Sparsity | None,
     depth: float,
     labels: np.ndarray,
     texts: Texts,
@@ -361,7 +387,7 @@ def _measure(
         depth=depth,
         moments=moments,
         ncc_accuracy=collapse.ncc_accuracy(values, labels, moments.means) if several else None,
-        sparsity=None,
+        sparsity=zeros,
         sample=values[sampled],
         sample_labels=labels[sampled],
         pictured=pictured,

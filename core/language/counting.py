@@ -87,7 +87,7 @@ class NonZeros:
         """(P,) share over the tokens at each position."""
         return self.by_position / (tokens_by_position(self._lengths) * self.units)
 
-    def sparsity(self, approximate: bool, exact_kind: bool) -> Sparsity:
+    def sparsity(self, *, is_activation: bool, exact_zeros: bool) -> Sparsity:
         """The same as of an image network's activations: samples are texts, every text weighs
         the same; a unit's share is that of the tokens on which it is active, and it belongs to a
         class's active set if it is active on at least half of the class's tokens."""
@@ -101,10 +101,10 @@ class NonZeros:
             self.by_unit,
             self._labels,
             self._classes,
-            approximate=approximate,
+            approximate=is_activation and not exact_zeros,
             threshold=self.threshold,
-            is_activation=True,
-            relu_like=exact_kind,
+            is_activation=is_activation,
+            relu_like=exact_zeros,
             unit_counts=self.by_unit / tokens * len(self._lengths),
             active_sets=sets,
         )

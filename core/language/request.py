@@ -4,12 +4,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from core.checkpoints.hugging_face import FORMAT, TEXT_TYPES
 from core.errors import UserError
 from core.request import AnalysisRequest
-from core.results import Settings
+from core.results import Analysis, Settings
 
 MAX_TOKENS = 128
 """Tokens of one text that are read, unless the request says otherwise."""
+
+
+def of_texts(analysis: Analysis) -> bool:
+    """True for the analysis of a text transformer: its samples are texts, without images."""
+    checkpoint = analysis.checkpoint
+    return checkpoint.format == FORMAT and checkpoint.architecture in TEXT_TYPES
 
 
 @dataclass(frozen=True, slots=True)

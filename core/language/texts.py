@@ -202,8 +202,8 @@ def _npz_labels(
             "number or word for each text"
         )
     labels, names = _classes([str(v) for v in values], name)
-    told = arrays.get("class_names")
-    counted = told is not None and told.ndim == 1 and values.dtype.kind in "iu"
+    told = arrays.get("class_names", np.empty(0))
+    counted = told.ndim == 1 and values.dtype.kind in "iu"
     if counted and values.min() >= 0 and values.max() < len(told) <= MAX_CLASSES:
         return values.astype(np.int64), tuple(printable(str(t)) for t in told)
     return labels, names

@@ -8,6 +8,7 @@ from typing import Literal
 
 import streamlit as st
 
+from core.language.request import of_texts
 from core.results import Analysis, ClassGeometry, LayerAnalysis, NeuralCollapse
 from pages._ui.choices import choose
 
@@ -34,6 +35,11 @@ class View:
     def of_features(self) -> bool:
         """True where the file brought features, so that there are no images."""
         return self.analysis.checkpoint.format == "feature file"
+
+    @property
+    def of_texts(self) -> bool:
+        """True where the samples are texts."""
+        return of_texts(self.analysis)
 
     @property
     def is_penultimate(self) -> bool:
@@ -69,7 +75,7 @@ class View:
         if self.analysis.checkpoint.parameters:
             parts.append(f"{self.analysis.checkpoint.parameters:,} parameters")
         if (data := self.analysis.data) is not None:
-            what = "samples" if self.of_features else "images"
+            what = "samples" if self.of_features else "texts" if self.of_texts else "images"
             parts.append(f"{data.name}, {data.images:,} {what}, {_per_class(self)}")
         if self.layer is not None:
             parts.append(f"features: {self.layer.name}, {self.layer.dim:,} dimensions")
