@@ -41,7 +41,7 @@ ATTACK_NAMES = {
 }
 FEW = 20  # images of a bin below which its accuracy is mostly chance
 TALL = 1.25  # times the height of other figures
-EDGE = 0.03  # half of the space between tiles
+EDGE = 0.038  # half of the space between tiles
 MAX_LABEL = 26
 
 
@@ -514,7 +514,7 @@ def reliability_diagram(shown: Sequence[tuple[str, Reliability]], style: Style) 
         style,
         traces,
         height=int(TALL * style.measures.height),
-        showlegend=len(there) <= 3,
+        showlegend=1 < len(there) <= 3,
         barmode="overlay",
         xaxis={"title": {"text": "confidence (%)"}, "range": [0, 101], "anchor": "y2"},
         yaxis={
@@ -581,13 +581,21 @@ def seen(png: bytes, rows: Sequence[str], columns: Sequence[str], style: Style) 
         style,
         [trace],
         height=max(style.measures.height, 90 * len(rows) + 20),
-        xaxis={**hidden, "range": [-0.5, len(columns) - 0.5], "showticklabels": False},
+        xaxis={
+            **hidden,
+            "range": [-0.5, len(columns) - 0.5],
+            "side": "top",
+            "tickmode": "array",
+            "tickvals": list(range(len(columns))),
+            "ticktext": [_two_lines(column) for column in columns],
+            "constrain": "domain",
+        },
         yaxis={
             **hidden,
             "range": [len(rows) - 0.5, -0.5],
             "tickmode": "array",
             "tickvals": list(range(len(rows))),
-            "ticktext": [escape(row) for row in rows],
+            "ticktext": [escape(row).replace(", ", ",<br>") for row in rows],
             "scaleanchor": "x",
             "constrain": "domain",
         },
@@ -604,3 +612,9 @@ def seen(png: bytes, rows: Sequence[str], columns: Sequence[str], style: Style) 
         layer="below",
     )
     return fig
+
+
+def _two_lines(column: str) -> str:
+    """ "cat → dog" with what the network says below, both short."""
+    parts = column.split(" → ")
+    return "<br>→ ".join(escape(p if len(p) <= 12 else p[:11] + "…") for p in parts)
