@@ -61,6 +61,7 @@ bundle: install
 runs: install
 	OMP_NUM_THREADS=1 $(BIN)/python -m scripts.train_runs --out build/runs $(RUNS)
 	OMP_NUM_THREADS=1 $(BIN)/python -m scripts.bundle_runs --from build/runs $(RUNS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m scripts.bundle_robustness
 	$(if $(RUNS),,OMP_NUM_THREADS=1 $(BIN)/python -m scripts.train_grid --out build/runs/grid.json)
 	$(if $(RUNS),,OMP_NUM_THREADS=1 $(BIN)/python -m scripts.train_sizes --out build/runs/sizes.json)
 

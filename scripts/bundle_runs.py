@@ -52,6 +52,7 @@ def bundle(folder: Path) -> str:
     shutil.rmtree(target / "dynamics", ignore_errors=True)
     if target.resolve() != folder.resolve():
         target.mkdir(exist_ok=True)
+        shutil.rmtree(target / "robustness", ignore_errors=True)  # of other weights
         for old in target.glob("epoch_*"):
             old.unlink()
         shutil.copy2(folder / "run.json", target / "run.json")
