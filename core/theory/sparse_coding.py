@@ -173,10 +173,12 @@ def decoded(a: LinearMap, z: np.ndarray, x: np.ndarray, iterations: int = 40) ->
     size = np.square(residual.reshape(flat)).sum(1)
     ones = (1,) * len(a.signal_shape)
     tiny = np.finfo(z.dtype).tiny
+    enough = size * (10 * np.finfo(z.dtype).eps) ** 2  # beyond, directions are rounding errors
     for _ in range(iterations):
         image = a.synthesis(a.analysis(direction))
         curvature = (direction * image).reshape(flat).sum(1)
-        alpha = np.where(curvature > tiny, size / np.maximum(curvature, tiny), 0.0)
+        going = (size > enough) & (curvature > tiny)
+        alpha = np.where(going, size / np.maximum(curvature, tiny), 0.0)
         alpha = alpha.reshape(-1, *ones).astype(z.dtype)
         found = found + alpha * direction
         residual = residual - alpha * image
