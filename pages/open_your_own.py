@@ -6,13 +6,17 @@ from pathlib import Path
 
 import streamlit as st
 
+from core.checkpoints.hugging_face import is_text_model
 from core.feature_files import is_feature_file
 from core.jobs import Job, warm
+from core.language.request import TextRequest
 from core.request import AnalysisRequest
 from core.results import Candidate, CheckpointSummary, Settings
 from core.text import in_badge, plain
 from pages._ui import frame, jobs, upload
 from pages._ui.choices import choose, drop, keep
+from pages._ui.own_texts import facts as text_facts
+from pages._ui.own_texts import text_step
 from pages._ui.sidebar import open_analysis
 
 DATA = {
@@ -74,8 +78,10 @@ def recognised(request: AnalysisRequest, found: CheckpointSummary) -> AnalysisRe
         else:
             label = f"{found.architecture}, {MATCHES.get(found.match, found.match)}"
             st.badge(in_badge(label), icon=":material/check:", color="green")
+    texts = is_text_model(request.checkpoint)
     facts = [f"{found.parameters:,} parameters", found.format]
-    facts += [f"{key} {shown(value)}" for key, value in list(found.metadata.items())[:4]]
+    told = [f"{key} {shown(value)}" for key, value in list(found.metadata.items())[:4]]
+    facts += text_facts(found.metadata) if texts else told
     st.caption(plain(" · ".join(facts)))
     if found.architecture is None:
         st.markdown(
@@ -83,6 +89,8 @@ def recognised(request: AnalysisRequest, found: CheckpointSummary) -> AnalysisRe
             "what gives the rest: your own constructor, or a feature file."
         )
         return replace(request, settings=Settings(architecture="weights"))
+    if texts:
+        return request
     for warning in found.warnings:
         st.caption(plain(warning))
     return replace(request, settings=corrections(found.candidates))
@@ -135,8 +143,8 @@ def numbers(place, label: str, example: str) -> tuple[float, ...] | None:
         return None
 
 
-def data_step(request: AnalysisRequest | None) -> AnalysisRequest | None:
-    """Step 2: the reader's images, or data that comes with the app."""
+def data_step(request: AnalysisRequest | None) -> AnalysisRequest | TextRequest | None:
+    """Step 2: the reader's images or texts, or data that comes with the app."""
     st.header("2 Data", anchor=False)
     if request is not None and is_feature_file(Path(request.checkpoint)):
         st.caption("The feature file brings its own labels; no images are needed.")
@@ -144,6 +152,8 @@ def data_step(request: AnalysisRequest | None) -> AnalysisRequest | None:
     if request is not None and request.settings.architecture == "weights":
         st.caption("The weights are all that can be read here; no images are needed.")
         return request
+    if request is not None and is_text_model(request.checkpoint):
+        return text_step(request)
     source = choose(
         "source",
         list(DATA),
@@ -183,7 +193,7 @@ def own_images() -> tuple[str | None, str]:
     return str(upload.store(file)), file.name
 
 
-def analyse_step(request: AnalysisRequest | None) -> None:
+def analyse_step(request: AnalysisRequest | TextRequest | None) -> None:
     """Analyse and Cancel."""
     job = jobs.following()
     running = job is not None and job.status().state not in jobs.FINISHED
@@ -196,7 +206,7 @@ def analyse_step(request: AnalysisRequest | None) -> None:
         st.rerun()
 
 
-def outdated(job: Job | None, request: AnalysisRequest | None) -> bool:
+def outdated(job: Job | None, request: AnalysisRequest | TextRequest | None) -> bool:
     """True for an analysis that ended without a result, once other files or settings are there."""
     ended = job is not None and job.status().state in jobs.FINISHED
     return ended and request is not None and job.args[0] != request
@@ -207,12 +217,13 @@ warm()
 job = jobs.following()
 if job is not None and job.status().state == "done":
     drop("job")
-    own = job.owner == jobs.owner()
-    open_analysis(job.status().result, job.args[0] if own else None)
+    asked = job.args[0]
+    again = job.owner == jobs.owner() and isinstance(asked, AnalysisRequest)
+    open_analysis(job.status().result, asked if again else None)
 frame.title(
     "Look inside your own network",
-    line="A checkpoint (.pt, .pth, .th, .ckpt, .safetensors) or a feature file (.npz). "
-    "Nothing in the file is executed; limit 200 MB.",
+    line="A checkpoint (.pt, .pth, .th, .ckpt, .safetensors), a zip of a Hugging Face folder "
+    "(images or text), or a feature file (.npz). Nothing in it is executed; limit 200 MB.",
 )
 left, right = st.columns(2, gap="medium")
 with left, st.container(border=True, key="card_steps"):

@@ -11,6 +11,7 @@ import streamlit as st
 
 from core import jobs
 from core.jobs import Job, JobStatus, Limits
+from core.language.request import TextRequest
 from core.request import AnalysisRequest
 from core.text import plain
 from pages._ui.choices import drop, notice, recall
@@ -23,6 +24,7 @@ _CODE = re.compile(r"(torch\.save\([^`]*\)|(?<=\s)--[\w-]+(?: [A-Z][\w.:]*)?)")
 LIMITS = {
     "core.analysis:inspect": Limits(wall_seconds=120),
     "core.analysis:run": Limits(memory_bytes=4 << 30),
+    "core.language.analysis:run": Limits(memory_bytes=4 << 30),
 }
 FINISHED = ("done", "failed", "cancelled")
 
@@ -52,9 +54,11 @@ def submit(function: str, request: Any, folder: tempfile.TemporaryDirectory[str]
     return job
 
 
-def analyse(request: AnalysisRequest) -> Job:
+def analyse(request: AnalysisRequest | TextRequest) -> Job:
     """Queue an analysis of this session's files."""
-    return submit("core.analysis:run", request, session_folder())
+    texts = isinstance(request, TextRequest)
+    function = "core.language.analysis:run" if texts else "core.analysis:run"
+    return submit(function, request, session_folder())
 
 
 def following() -> Job | None:
