@@ -456,6 +456,18 @@ def difference(one: np.ndarray, other: np.ndarray) -> Estimate | None:
     return Estimate(value, value - half, value + half)
 
 
+def against_the_paper(series: Sequence[Series], layer: Layer = "mean") -> str:
+    """The smallest mean share over the seeds here, and the paper's own numbers as theirs."""
+    known = [(float(z.share(layer)[:, -1].mean()), s, z) for s in series for z in s.sizes]
+    if not known:
+        return PAPERS_NUMBERS
+    share, of, size = min(known, key=lambda k: k[0])
+    return (
+        f"The sparsest network here, {of.vary} {_size_name(of, size)} on {of.images.title}, still "
+        f"uses {number(100 * share, 0)} %. {PAPERS_NUMBERS}"
+    )
+
+
 def _size_name(series: Series, size: Size) -> int:
     return size.units if series.vary == "width" else size.depth
 

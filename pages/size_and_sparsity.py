@@ -9,12 +9,12 @@ from core.figures import sizes as figures
 from core.figures.theme import number
 from core.size_sparsity import (
     PAPER,
-    PAPERS_NUMBERS,
     Finding,
     Layer,
     Series,
     Trained,
     Vary,
+    against_the_paper,
     bundled_sizes,
     emergence,
     every_series,
@@ -82,11 +82,11 @@ def controls(trained: tuple[Trained, ...]) -> tuple[Setup, Vary, Layer, str]:
     return setup, vary, layer, data
 
 
-def say(found: tuple[Finding, ...]) -> None:
+def say(found: tuple[Finding, ...], paper: str) -> None:
     about = Reading(
         "Written by rule. A share falls with size where the 95 % interval of its exponent is "
         "below 0, and in training where that of the mean change over the seeds is. **Shown "
-        "here**: on all three kinds of data. " + plain(PAPERS_NUMBERS),
+        "here**: on all three kinds of data.",
         r"\text{share}=a\cdot\text{size}^{\,b}",
         PAPER,
     )
@@ -98,7 +98,7 @@ def say(found: tuple[Finding, ...]) -> None:
             )
         for note in dict.fromkeys(n for one in found for n in one.notes):
             st.caption(plain(note))
-        st.caption(plain(PAPERS_NUMBERS))
+        st.caption(plain(paper))
 
 
 def notice(said: tuple[str, ...]) -> None:
@@ -305,7 +305,8 @@ with left:
     notice(points(series, data, layer))
 with right:
     main_figure(series, layer, setup)
-    say((larger_is_sparser(series, layer), emergence(series, layer)))
+    found = larger_is_sparser(series, layer), emergence(series, layer)
+    say(found, against_the_paper(series, layer))
 inside(next((s for s in series if s.images.name == data), None), layer, data)
 beside(series, layer)
 all_exponents(trained, vary, layer)

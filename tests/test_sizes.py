@@ -17,6 +17,7 @@ from synthetic_sizes import row, rows
 from core import size_sparsity
 from core.errors import UserError
 from core.size_sparsity import (
+    against_the_paper,
     bundled_sizes,
     difference,
     emergence,
@@ -334,6 +335,14 @@ def test_points_tell_numbers_layers_and_other_data() -> None:
     assert "All layers of the widest network use about the same share, 30 %" in layers
     assert "sparser on random labels" in other
     assert "denser on random inputs" in other
+
+
+def test_the_sparsest_network_stands_beside_the_papers_numbers() -> None:
+    made = rows({"true": -0.1, "labels": -0.4, "inputs": 0.2}, noise=0.0)
+    said = against_the_paper(every_series(trained_of(made), "mlp", "width"))
+    assert "width 256 on random labels, still uses 13 %." in said  # 0.4 · 16^-0.4
+    assert "The paper counts 3.0 %" in said
+    assert against_the_paper(()) == size_sparsity.PAPERS_NUMBERS
 
 
 def test_layers_that_differ_are_named() -> None:
