@@ -23,6 +23,7 @@ from pages._ui.shift import (
     own_images,
     there,
 )
+from pages._ui.source import TEXTS
 
 NAMES = {"nc1": "NC1", "separation": "separation D", "ncc_accuracy": "class-mean accuracy"}
 HOW = {
@@ -203,6 +204,7 @@ frame.needs(
     "A feature file holds no images that could be corrupted or replaced. Bring the checkpoint "
     "itself to compare data sets.",
 )
+frame.needs(not view.of_texts, TEXTS)
 splits = there(view)
 with st.container(horizontal=True, vertical_alignment="bottom", key="shift_choices"):
     quantity = choose(

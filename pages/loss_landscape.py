@@ -26,7 +26,7 @@ from pages._ui.landscape import (
     request_for,
     start_of,
 )
-from pages._ui.source import MISSING
+from pages._ui.source import MISSING, TEXTS
 from pages._ui.view import View
 
 SOURCE = "Li, Xu, Taylor, Studer and Goldstein, NeurIPS 2018"
@@ -339,6 +339,7 @@ def nothing() -> NoReturn:
     if isinstance(view, View):
         frame.needs_layers(view)
         frame.needs(not view.of_features, "A feature file has no weights to move.")
+        frame.needs(not view.of_texts, TEXTS)
     text = view if isinstance(view, str) else MISSING
     frame.empty(text, "Open your own checkpoint", "pages/open_your_own.py")
     frame.stop()

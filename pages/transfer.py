@@ -52,7 +52,8 @@ def choose_network(networks: dict[str, View]) -> View | None:
     foreign = [
         i
         for i, view in networks.items()
-        if classes_differ(view.analysis) or (i in own_analyses() and not view.of_features)
+        if classes_differ(view.analysis)
+        or (i in own_analyses() and not (view.of_features or view.of_texts))
     ]
     if not foreign:
         return None

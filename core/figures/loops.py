@@ -153,7 +153,7 @@ def cycle_view(topology: Topology | None, style: Style, loop: int | None = None)
                     "color": dimension_color(1, style),
                     "line": {"color": palette.background, "width": 1},
                 },
-                "hovertemplate": "<b>on the loop</b><br>image %{text}<extra></extra>",
+                "hovertemplate": "<b>on the loop</b><br>point %{text}<extra></extra>",
             }
         )
     span = 1.08 * max(1e-12, float(np.abs(points).max(initial=0.0)))

@@ -41,7 +41,7 @@ def points_2d(
             "x": points[rows, 0].astype(np.float32),
             "y": points[rows, 1].astype(np.float32),
             "marker": {"size": _size(style), "opacity": 0.5, **look},
-            "hovertemplate": f"<b>{subject}</b><br>image %{{customdata}}<br>{values}"
+            "hovertemplate": f"<b>{subject}</b><br>{what(sample)} %{{customdata}}<br>{values}"
             "<extra></extra>",
             **common,
         }
@@ -65,7 +65,7 @@ def points_3d(
             "y": points[rows, 1].astype(np.float32),
             "z": points[rows, 2].astype(np.float32),
             "marker": {"size": 0.6 * _size(style), "opacity": 0.5, **look, "symbol": "circle"},
-            "hovertemplate": f"<b>{subject}</b><br>image %{{customdata}}<extra></extra>",
+            "hovertemplate": f"<b>{subject}</b><br>{what(sample)} %{{customdata}}<extra></extra>",
             **common,
         }
         for rows, look, subject, common in _groups(sample, class_names, style, picked)
@@ -75,6 +75,11 @@ def points_3d(
 def three_columns(points: np.ndarray) -> np.ndarray:
     """points (n, <= 3) as (n, 3): two or three classes span a line or a plane."""
     return np.pad(points[:, :3], ((0, 0), (0, max(0, 3 - points.shape[1]))))
+
+
+def what(sample: Sample) -> str:
+    """What a point stands for: an image, or a sample of which none was kept."""
+    return "sample" if sample.thumbnails is None else "image"
 
 
 def _size(style: Style) -> float:

@@ -33,6 +33,8 @@ def with_probes(view: View) -> Analysis:
         st.caption(f"No linear probe: it {', '.join(sorted(filter(None, reasons)))}.")
         return analysis
     behind = request_behind(view)
+    if view.of_texts:
+        return analysis
     if behind is None:
         st.caption(
             "This analysis was made without linear probes. `python -m core analyze … --metrics "

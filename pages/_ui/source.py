@@ -11,6 +11,10 @@ from core.request import AnalysisRequest
 from pages._ui.sidebar import request_of
 from pages._ui.view import View
 
+TEXTS = (
+    "Of a text transformer there is what was measured when it was opened; this takes a network "
+    "that classifies images."
+)
 MISSING = (
     "The files behind this analysis are not on the server any more: bring the checkpoint again "
     "to compute more than what was kept."
@@ -25,7 +29,7 @@ def request_behind(view: View) -> AnalysisRequest | None:
     another session's, or this session's folder was cleared.
     """
     analysis = view.analysis
-    if not analysis.layers or analysis.data is None:
+    if not analysis.layers or analysis.data is None or view.of_texts:
         return None
     run = library.find(view.run)
     request = request_of(view.run)
@@ -42,6 +46,11 @@ def request_behind(view: View) -> AnalysisRequest | None:
     if request.model is None and analysis.checkpoint.architecture is not None:
         settings = replace(settings, architecture=analysis.checkpoint.architecture)
     return replace(request, settings=settings)
+
+
+def missing(view: View) -> str:
+    """Why ``request_behind`` is None."""
+    return TEXTS if view.of_texts else MISSING
 
 
 def _there(request: AnalysisRequest) -> bool:

@@ -11,7 +11,7 @@ import streamlit as st
 from core.figures import loops, persistence
 from core.figures.theme import significant
 from core.metrics.persistence import rounded_scale, scale_grid
-from core.results import Cycle, Sample, Topology
+from core.results import Cycle, Topology
 from core.text import plain
 from core.thumbnails import kept_tile
 from pages._ui import frame
@@ -159,19 +159,21 @@ def of_loop(view: View, cloud: Topology, loop: int | None) -> None:
             ),
             alt="Landmarks in two principal components, with the chosen loop drawn through them.",
         )
-    about = Reading("The images at the points of the loop, in order round it: what changes along?")
-    with right, card("strip", "Images round the loop", about):
+    what = "lines of the texts" if view.of_texts else "images"
+    about = Reading(f"The {what} at the points of the loop, in order round it: what changes along?")
+    with right, card("strip", f"{what.split(maxsplit=1)[0].capitalize()} round the loop", about):
         if loop is None or cloud.rows is None:
             st.markdown(
                 "No loop of this cloud has a representative: there is none, or this analysis was "
                 "made before they were kept."
             )
             return
-        strip(view.analysis.sample, cloud, loop)
+        strip(view, cloud, loop)
 
 
-def strip(sample: Sample | None, cloud: Topology, loop: int) -> None:
+def strip(view: View, cloud: Topology, loop: int) -> None:
     """At most ``STRIP`` images of the points of a loop, evenly spaced round it."""
+    sample = view.analysis.sample
     path = cloud.cycles[loop].path
     places = sorted({i * len(path) // STRIP for i in range(STRIP)})
     rows = [int(cloud.rows[path[i]]) for i in places] if cloud.rows is not None else []
@@ -180,7 +182,10 @@ def strip(sample: Sample | None, cloud: Topology, loop: int) -> None:
     if any(image is None for image in found):
         ids = None if sample is None else sample.kept_ids
         names = rows if ids is None else [int(ids[row]) for row in rows]
-        st.markdown("No images were kept. Samples: " + ", ".join(map(str, names)))
+        if view.of_texts:
+            st.markdown("Lines " + ", ".join(f"{name + 1:,}" for name in names))
+        else:
+            st.markdown("No images were kept. Samples: " + ", ".join(map(str, names)))
         return
     with st.container(horizontal=True, gap="small", key="loop_strip"):
         for position, image in zip(places, found, strict=True):

@@ -16,7 +16,7 @@ from core.topology_grid.between import BetweenRequest, Steps
 from pages._ui import frame, live
 from pages._ui.cards import Reading, figure_card
 from pages._ui.choices import set_choice
-from pages._ui.source import MISSING, request_behind
+from pages._ui.source import missing, request_behind
 from pages._ui.topology_cloud import SOURCE
 from pages._ui.topology_options import NAMES, own_options
 from pages._ui.view import View
@@ -49,7 +49,7 @@ def shown(view: View, options: TopologyOptions, features: str) -> Shown:
         return Shown(own)
     source = request_behind(view)
     if source is None:
-        frame.empty(MISSING, "Open your own", "pages/open_your_own.py")
+        frame.empty(missing(view), "Open your own", "pages/open_your_own.py")
         return Shown(Grid(own.layers, own.classes, {}))
     return computed(GridRequest(source, options, None, features), own)
 

@@ -53,7 +53,7 @@ def choose_options(view: View) -> tuple[TopologyOptions, str]:
             usual,
             partial(st.selectbox, "Landmarks", width=130),
         )
-        if not view.of_features:
+        if not (view.of_features or view.of_texts):
             features = choose(
                 "features",
                 ["flat", "pooled"],
