@@ -90,8 +90,8 @@ def by_depth(mlps: Sequence[MLPSparsity], style: Style) -> go.Figure:
         line = Line(
             escape(m.stack),
             _percent(m.share),
-            _percent(m.low),
-            _percent(m.high),
+            _percent(m.low) if np.isfinite(m.low).any() else None,
+            _percent(m.high) if np.isfinite(m.high).any() else None,
             symbols=("circle", "square")[i % 2] + ("-open" if m.approximate else ""),
             **look,
         )

@@ -12,6 +12,7 @@ from core.figures import (
     dimension,
     dimension_classes,
     dimension_curves,
+    language,
     layers,
     loops,
     means,
@@ -27,7 +28,7 @@ from core.figures import (
 from core.figures.export import figure_csv, with_title
 from core.figures.theme import Style
 from core.metrics.geometry import alignment, cosines, norms
-from core.results import Analysis
+from core.results import Analysis, MLPSparsity
 from core.shift import profile_of
 from core.shift.profile import GROUPS
 from core.topology_grid import grid_of_analysis
@@ -87,6 +88,7 @@ def every_figure(a: Analysis, style: Style) -> dict[str, go.Figure]:
         "separation by epoch": layers.by_epoch(dict.fromkeys((0, 1, 2, 30, 400), a), style),
         **sparsity_figures(a, style),
         **shift_figures(a, style),
+        **language_figures(a, style),
         "accuracy": layers.accuracy_by_layer(a, style),
         "two phases": transfer.two_phases([transfer.Network(n, a) for n in names[:2]], style),
         "two phases, class mean": transfer.two_phases(
@@ -119,6 +121,32 @@ def shift_figures(a: Analysis, style: Style) -> dict[str, go.Figure]:
         "shift of accuracy": shift.by_layer(shown[:2], style, "ncc_accuracy"),
         "shift, penultimate": shift.penultimate(shown, style),
         "severity": shift.severity([last, None, last, None, last, quiet], style),
+    }
+
+
+def language_figures(a: Analysis, style: Style) -> dict[str, go.Figure]:
+    """As if every layer were a block of a text transformer."""
+    found = [layer.sparsity and layer.sparsity.nonzero_fraction for layer in a.layers]
+    share, low, high = (
+        np.array([getattr(f, key) if f else np.nan for f in found], dtype=np.float64)
+        for key in ("value", "low", "high")
+    )
+    mlp = MLPSparsity(
+        stack=a.data.class_names[0],
+        activation=a.data.class_names[-1],
+        blocks=tuple(layer.name for layer in a.layers),
+        units=np.full(len(share), 64),
+        share=share,
+        low=low,
+        high=high,
+        by_position=share[:, None] * np.linspace(0.5, 1, 60),
+        tokens=np.arange(60, 0, -1),
+        approximate=len(a.layers) < 6,
+        thresholds=np.full(len(share), 0.01),
+    )
+    return {
+        "MLPs": language.by_depth((mlp, replace(mlp, stack="decoder")), style),
+        "MLPs by position": language.by_position(mlp, style),
     }
 
 
