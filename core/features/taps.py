@@ -417,8 +417,7 @@ def _functional_stem(traced: Trace, block: Call, weighted: str) -> list[Tap]:
 def _block_paths(traced: Trace) -> set[str]:
     """The outermost modules with children (or with weights of their own) that are no mere wrapper.
 
-    A wrapper is a plain Sequential, a module around the classifier, a module that says so itself
-    (attribute ``holds_blocks``: the stages of transformers' ResNets), or a module whose class occurs
+    A wrapper is a plain Sequential, a module around the classifier, or a module whose class occurs
     once and that holds all modules of some repeated class (a transformer's encoder around its
     layers). A single block is looked into: a network is not one layer.
     """
@@ -429,8 +428,6 @@ def _block_paths(traced: Trace) -> set[str]:
 
     def is_wrapper(path: str, m: nn.Module) -> bool:
         if type(m) in _CONTAINERS or classifier.startswith(f"{path}."):
-            return True
-        if getattr(m, "holds_blocks", False):
             return True
         inside = Counter(type(n) for p, n in inner.items() if p.startswith(f"{path}."))
         return classes[type(m)] == 1 and any(

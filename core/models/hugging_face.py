@@ -252,7 +252,8 @@ def parameters(shapes: Mapping[str, Shape], config: Config) -> int:
 class Logits(nn.Module):
     """A classifier of transformers that returns its logits (B, K) as a tensor.
 
-    What only wraps (``convnext.encoder``) is left out of the module paths: ``stages.0.layers.1``.
+    What only wraps is left out of the module paths: ``convnext.encoder.stages.0.layers.1`` is
+    ``stages.0.1`` here.
     """
 
     def __init__(self, network: nn.Module) -> None:
@@ -264,17 +265,30 @@ class Logits(nn.Module):
         for name, child in network.named_children():
             if type(child).__name__.endswith(("Model", "Encoder")):
                 self._add_parts(child)
+            elif isinstance(child, nn.ModuleList) and all(map(_is_stage, child)):
+                self.add_module(name, nn.ModuleList(map(_without_list, child)))
             else:
                 self.add_module(name, child)
-        for stage in network.modules():
-            if type(stage).__name__.endswith("Stage"):
-                stage.holds_blocks = True  # type: ignore[assignment]
 
     def forward(self, pixel_values: Tensor) -> Tensor:
         """pixel_values (B, C, H, W) → logits (B, K)."""
         logits = first_tensor(self._network[0](pixel_values).logits)
         assert logits is not None
         return logits
+
+
+def _is_stage(module: nn.Module) -> bool:
+    return type(module).__name__.endswith("Stage")
+
+
+def _without_list(stage: nn.Module) -> nn.Module:
+    """The parts of a stage, its blocks straight below it."""
+    holder = nn.Module()
+    for name, child in stage.named_children():
+        parts = child.named_children() if name == "layers" else [(name, child)]
+        for part, module in parts:
+            holder.add_module(part, module)
+    return holder
 
 
 @dataclass(frozen=True, slots=True)
