@@ -98,8 +98,13 @@ def percent(value: float | None) -> str:
     return number(None if value is None else 100 * value, 1, " %")
 
 
-def of_layer(row: Activation, rows: tuple[Activation, ...]) -> None:
+def of_layer(row: Activation, rows: tuple[Activation, ...], texts: bool) -> None:
     """Dead units of every layer, and the two distributions of the chosen one."""
+    unit = (
+        "A unit is one of the MLP's hidden units, and a sample here is a token."
+        if texts
+        else "A unit is one number of the output, a channel at a position."
+    )
     style = frame.style()
     columns = st.columns(3)
     found = row.sparsity
@@ -116,9 +121,8 @@ def of_layer(row: Activation, rows: tuple[Activation, ...]) -> None:
             sparsity.share_histogram(found.unit_histogram, style, "units"),
             style,
             Reading(
-                "On how many samples each unit is active. A unit is one number of the output, a "
-                "channel at a position. Left: units for few samples, or dead; right: units that "
-                f"are always on.{approximate}"
+                f"On how many samples each unit is active. {unit} Left: units for few samples, or "
+                f"dead; right: units that are always on.{approximate}"
             ),
             alt=f"Histogram of units by share of samples they are active on, at {row.name}.",
         )
@@ -339,7 +343,7 @@ else:
         shares(rows, row.name, by_position)
         summary(rows)
     st.subheader(f"At {plain(row.name)}", anchor=False)
-    of_layer(row, rows)
+    of_layer(row, rows, bool(view.analysis.mlps))
     st.subheader("Classes", anchor=False)
     classes(view, row, rows)
 if library.find(view.run) is not None or own_analyses():

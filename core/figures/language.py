@@ -11,6 +11,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from core.figures.series import Line, finish_series, interval_texts, line_traces, series_look
+from core.figures.sparsity import percent_range
 from core.figures.theme import (
     Style,
     colorbar,
@@ -136,8 +137,7 @@ def by_position(mlp: MLPSparsity, style: Style) -> go.Figure:
     known = values[np.isfinite(values)]
     if not len(known):
         return message("No token of these texts was counted.", style)
-    low, high = float(known.min()), float(known.max())
-    high = max(high, low + 1.0)
+    low, high = percent_range(known)
     depth, positions = values.shape
     ticks = {"showline": False, "tickcolor": "rgba(0,0,0,0)", "showgrid": False}
     stack = escape(mlp.stack)

@@ -279,8 +279,7 @@ def _heat(
     known = values[np.isfinite(values)]
     if not len(known):
         return message("No class has samples here.", style)
-    low, high = float(known.min()), float(known.max())
-    high = max(high, low + 1.0)
+    low, high = percent_range(known)
     labelled = len(rows) <= MAX_COLOURED
     ticks = {"showline": False, "tickcolor": "rgba(0,0,0,0)"}
     short = [escape(n) for n in short_labels(rows, 10)]
@@ -324,6 +323,13 @@ def _heat(
         xaxis=across | ticks | {"range": [-0.5, len(columns) - 0.5]},
         yaxis=down,
     )
+
+
+def percent_range(known: np.ndarray) -> tuple[float, float]:
+    """Ends of a colour scale of these percentages: one per cent apart at least, none beyond 100."""
+    low, high = float(known.min()), float(known.max())
+    high = min(100.0, max(high, low + 1.0))
+    return min(low, high - 1.0), high
 
 
 def over_epochs(by_epoch: Mapping[int, Sequence[Activation]], style: Style) -> go.Figure:

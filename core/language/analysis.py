@@ -301,10 +301,11 @@ class _Reading:
         """The MLPs' activations, in call order."""
         blocks = [(b, p) for s in self._model.stacks for b, p in zip(s.blocks, s.activations)]  # noqa: B905
         depths = {layer.place.path: i for i, layer in enumerate(self._layers)}
+        names = {layer.place.path: layer.name for layer in self._layers}
         last = max(1, len(self._layers) - 1)
         return tuple(
             Activation(
-                name=path,
+                name=f"{names[block]}.mlp",
                 module=f"{path}#1",
                 kind=self._kind,
                 shape=(self._counts[path].units,),
