@@ -1,6 +1,7 @@
 """Measure how the runs that are compared on the page Robustness stand noise and attacks.
 
-python -m scripts.bundle_robustness [COMPARISON …] [--from FOLDER] [--force] [--jobs N]
+python -m scripts.bundle_robustness [COMPARISON …] [--from FOLDER] [--only TEXT] [--force]
+                                    [--jobs N]
 
 FOLDER holds run folders as ``scripts.train_runs`` writes them; checkpoints/ unless it is given. The
 tables are written into ``robustness/`` of every run; those that exist are left alone, unless
@@ -131,6 +132,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("comparisons", nargs="*", metavar="COMPARISON", help=", ".join(COMPARISONS))
     parser.add_argument("--from", dest="folder", type=Path, default=BUNDLED_RUNS)
+    parser.add_argument("--only", default="", help="tables whose RUN/TABLE contains this")
     parser.add_argument("--force", action="store_true", help="also tables that exist")
     parser.add_argument("--jobs", type=int, default=os.cpu_count())
     arguments = parser.parse_args()
@@ -142,7 +144,8 @@ def main() -> None:
         (path, request)
         for name in names
         for path, request in requests(name, arguments.folder)
-        if arguments.force or not path.is_file()
+        if arguments.only in f"{path.parent.parent.name}/{path.stem}"
+        and (arguments.force or not path.is_file())
     ]
     started, failed = time.perf_counter(), 0
     # spawned, so that the number of threads is read anew

@@ -57,6 +57,7 @@ def run(
             request.network,
             checkpoint=request.source,
             checkpoint_name=request.source_name,
+            model=None,
             settings=replace(request.network.settings, architecture="auto"),
         )
         source, _ = open_network(asked, cancelled=cancelled)

@@ -15,8 +15,7 @@ from torch.nn import functional
 
 from core.progress import IsCancelled, check, never
 
-STEP = 2.5
-"""A step is STEP · radius / steps: any point of the ball can be reached, with room to turn."""
+REACH = 2.5  # radii: any point of the ball can be reached, with room to turn
 
 _SMALLEST = 1e-30  # of a gradient's norm, before it is divided by
 
@@ -68,7 +67,7 @@ def margin(logits: Tensor, labels: Tensor) -> Tensor:
 class Attack:
     """Projected gradient descent.
 
-    From a random point of the ball, ``steps`` steps of 2.5 · radius / steps along the sign of the
+    From a random point of the ball, ``steps`` steps of ``reach`` · radius / steps along the sign of the
     gradient ("linf") or the gradient at length 1 ("l2"), each followed by ``project``. The loss is
     the cross-entropy in even restarts and the margin of the logits (Carlini and Wagner 2017) in odd
     ones: where a confident network's cross-entropy is flat, the margin is not.
@@ -79,6 +78,7 @@ class Attack:
     steps: int
     restarts: int = 1
     seed: int = 0
+    reach: float = REACH  # length of all steps together, in radii
 
     def run(
         self,
@@ -92,7 +92,7 @@ class Attack:
         """The worst image found for each of x (N, C, H, W), of lowest margin over all steps and
         restarts, and its margin (N,). With ``early`` an image is left alone once it is broken."""
         worst = x.clone()
-        lowest = torch.full((len(x),), torch.inf, device=x.device)
+        lowest = x.new_full((len(x),), torch.inf)
         for restart in range(self.restarts):
             generator = torch.Generator().manual_seed(seeded(self.seed, restart))
             start = random_in_ball(x.shape, self.radius, self.norm, generator).to(x)
@@ -126,7 +126,7 @@ class Attack:
         else:
             length = torch.linalg.vector_norm(gradient.flatten(1), dim=1).clamp_min(_SMALLEST)
             direction = gradient / length.reshape(-1, 1, 1, 1)
-        moved = delta + STEP * self.radius / self.steps * direction
+        moved = delta + self.reach * self.radius / self.steps * direction
         return project(moved, x, self.radius, self.norm)
 
 
