@@ -32,6 +32,7 @@ from core.text import plain
 from pages._ui import choices, frame
 from pages._ui.cards import Reading, card, figure_card
 from pages._ui.choices import choose
+from pages._ui.jobs import error_box
 
 KEYS = ("patch", "dictionary", "lam", "noise", "nonnegative", "guess", "at", "factor", "stable_in")
 BECK = "Beck and Teboulle, SIAM J. Imaging Sciences 2009"
@@ -405,7 +406,12 @@ with head:  # after the choices: it names what a link asked for in vain
         line="How few atoms make this patch? A layer that looks for them can be made more or less "
         "sparse after training.",
     )
-result = lab(request)
+try:
+    result = lab(request)
+except UserError as error:  # a checkpoint that cannot be read
+    with right:
+        error_box("These atoms cannot be shown.", str(error))
+    frame.stop()
 with right:
     pictures_card(result)
     atoms_card(result)

@@ -7,6 +7,7 @@ problems", SIAM J. Imaging Sciences. numpy alone.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -127,11 +128,12 @@ def path(
     x: np.ndarray,
     lams: np.ndarray,
     step: float,
-    iterations: int = 15,
+    iterations: Sequence[int],
     nonnegative: bool = False,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Codes (len(lams), B, *code_shape) and A z (len(lams), B, *signal_shape) of every signal for
-    every λ, from the largest λ to the smallest, each from the code before."""
+    every λ, from the largest λ to the smallest, each from the code before. ``iterations`` are
+    those of each λ."""
     images = np.empty((len(lams), *x.shape), dtype=x.dtype)
     codes = np.empty((len(lams), len(x), *a.code_shape), dtype=x.dtype)
     z = None
@@ -140,7 +142,7 @@ def path(
             a,
             x,
             float(lams[i]),
-            iterations,
+            iterations[i],
             step=step,
             start=z,
             nonnegative=nonnegative,

@@ -339,7 +339,7 @@ def test_a_path_ends_where_a_long_search_from_zero_does() -> None:
     x = signals(a, 3)
     lams = np.array([0.2, 2.0, 0.5, 1.0])
     step = 1 / (MARGIN * squared_norm(a))
-    codes, images = path(a, x, lams, step, 200)
+    codes, images = path(a, x, lams, step, [200, 150, 200, 200])
     for i, lam in enumerate(lams):
         best = solve(a, x, float(lam), 3000, restart=True)
         reached = value(x, images[i], codes[i], lam)
