@@ -26,6 +26,7 @@ Layer = Literal["mean", "first", "last"]
 Verdict = Literal["shown here", "shown in part", "not shown here", "cannot be told"]
 
 FITTED = 0.99  # training accuracy from which a network counts as having fitted its data
+SMALL = 5.0  # percentage points from the smallest to the largest size; a smaller fall is named
 HALF = 0.5  # share at the start that a symmetric initialisation is expected to have
 
 _T = (12.7062, 4.3027, 3.1824, 2.7764, 2.5706, 2.4469, 2.3646, 2.3060, 2.2622, 2.2281)
@@ -305,7 +306,7 @@ def larger_is_sparser(series: Sequence[Series], layer: Layer = "mean") -> Findin
     for sign, verb in ((-1, "falls"), (0, "has no clear trend"), (1, "rises")):
         mine = [(s, b) for s, b in known if b.sign == sign]
         if mine:
-            ends = [f"{s.images.title} ({_change(b)})" for s, b in mine]
+            ends = [f"{s.images.title} ({_change(s, b, layer)})" for s, b in mine]
             parts.append(f"{verb} with {vary} on {_list(ends)}")
     falling = sum(b.sign < 0 for _, b in known)
     verdict: Verdict = "not shown here"
@@ -316,20 +317,34 @@ def larger_is_sparser(series: Sequence[Series], layer: Layer = "mean") -> Findin
     return Finding(verdict, claim, text, _notes(series, layer, slopes))
 
 
-def _change(slope: Slope) -> str:
+def _change(series: Series, slope: Slope, layer: Layer) -> str:
+    """From the smallest to the largest size, and the exponent."""
     value = slope.value
-    assert value.value is not None
-    assert slope.per_doubling is not None
+    first, last = _ends(series, layer)
     return (
-        f"{number(100 * slope.per_doubling, 1, ' %')} per doubling, exponent "
-        f"{number(value.value, 2)}, 95 %: {number(value.low, 2)} to {number(value.high, 2)}"
+        f"{number(first, 0)} → {number(last, 0)} %, exponent {number(value.value, 3)}, "
+        f"95 %: {number(value.low, 3)} to {number(value.high, 3)}"
     )
+
+
+def _ends(series: Series, layer: Layer) -> tuple[float, float]:
+    """Final share in percent of the smallest and of the largest size, mean over the seeds."""
+    first, last = (
+        100 * float(z.share(layer)[:, -1].mean()) for z in (series.sizes[0], series.sizes[-1])
+    )
+    return first, last
 
 
 def _notes(
     series: Sequence[Series], layer: Layer, slopes: Sequence[tuple[Series, Slope]]
 ) -> tuple[str, ...]:
     notes = []
+    falls = [np.subtract(*_ends(s, layer)) for s, b in slopes if b.sign < 0]
+    if falls and max(falls) < SMALL:
+        notes.append(
+            f"It falls by {number(max(float(max(falls)), 0.0), 1)} points at most: clear of the "
+            "scatter, but little."
+        )
     unfitted = []
     for s in series:
         missed = [z for z in s.sizes if not z.fitted]
@@ -454,6 +469,22 @@ def difference(one: np.ndarray, other: np.ndarray) -> Estimate | None:
     value = float(one.mean() - other.mean())
     half = student(freedom) * error
     return Estimate(value, value - half, value + half)
+
+
+def by_training(trained: Sequence[Trained], data: str, layer: Layer = "mean") -> str:
+    """What the widest MLP ends with, trained in each of the ways; empty unless there are two."""
+    ends = []
+    for name, setup in SETUPS.items():
+        series = series_of(trained, name, "width", data) if setup.network == "mlp" else None
+        if series is not None:
+            way = "batch norm" if setup.batch_norm else f"learning rate {setup.learning_rate:g}"
+            ends.append((setup.batch_norm, setup.learning_rate, way, _ends(series, layer)[1]))
+    if len(ends) < 2:
+        return ""
+    said = [f"{number(share, 0)} % with {way}" for _, _, way, share in sorted(ends)]
+    return (
+        f"How it was trained matters: on {DATA[data].title} the widest MLP ends at {_list(said)}."
+    )
 
 
 def against_the_paper(series: Sequence[Series], layer: Layer = "mean") -> str:

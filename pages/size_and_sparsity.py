@@ -16,6 +16,7 @@ from core.size_sparsity import (
     Vary,
     against_the_paper,
     bundled_sizes,
+    by_training,
     emergence,
     every_series,
     larger_is_sparser,
@@ -82,7 +83,7 @@ def controls(trained: tuple[Trained, ...]) -> tuple[Setup, Vary, Layer, str]:
     return setup, vary, layer, data
 
 
-def say(found: tuple[Finding, ...], paper: str) -> None:
+def say(found: tuple[Finding, ...], more: tuple[str, ...]) -> None:
     about = Reading(
         "Written by rule. A share falls with size where the 95 % interval of its exponent is "
         "below 0, and in training where that of the mean change over the seeds is. **Shown "
@@ -96,9 +97,9 @@ def say(found: tuple[Finding, ...], paper: str) -> None:
                 f"*{plain(one.claim)}* {ICONS[one.verdict]} **{one.verdict.capitalize()}.** "
                 f"{plain(one.text)}"
             )
-        for note in dict.fromkeys(n for one in found for n in one.notes):
+        notes = [note for one in found for note in one.notes]
+        for note in (*notes, *more):
             st.caption(plain(note))
-        st.caption(plain(paper))
 
 
 def notice(said: tuple[str, ...]) -> None:
@@ -306,7 +307,8 @@ with left:
 with right:
     main_figure(series, layer, setup)
     found = larger_is_sparser(series, layer), emergence(series, layer)
-    say(found, against_the_paper(series, layer))
+    ways = by_training(trained, data, layer) if setup.network == "mlp" else ""
+    say(found, tuple(text for text in (ways, against_the_paper(series, layer)) if text))
 inside(next((s for s in series if s.images.name == data), None), layer, data)
 beside(series, layer)
 all_exponents(trained, vary, layer)

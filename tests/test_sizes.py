@@ -19,6 +19,7 @@ from core.errors import UserError
 from core.size_sparsity import (
     against_the_paper,
     bundled_sizes,
+    by_training,
     difference,
     emergence,
     every_series,
@@ -335,6 +336,23 @@ def test_points_tell_numbers_layers_and_other_data() -> None:
     assert "All layers of the widest network use about the same share, 30 %" in layers
     assert "sparser on random labels" in other
     assert "denser on random inputs" in other
+
+
+def test_a_small_fall_is_called_small() -> None:
+    small = every_series(trained_of(rows(dict.fromkeys(DATA, -0.02), noise=0.001)), "mlp", "width")
+    found = larger_is_sparser(small)
+    assert found.verdict == "shown here"
+    assert "It falls by 2.2 points at most" in found.notes[0]  # 0.4 · (1 - 16^-0.02)
+    large = every_series(trained_of(rows(dict.fromkeys(DATA, -0.2), noise=0.001)), "mlp", "width")
+    assert not any("at most" in note for note in larger_is_sparser(large).notes)
+
+
+def test_ways_of_training_are_compared_at_the_widest() -> None:
+    trained = trained_of(rows({"true": 0.0, "labels": -0.25, "inputs": 0.0}, noise=0.0))
+    said = by_training(trained, "labels")
+    assert "on random labels the widest MLP ends at 20 % with learning rate 0.001, 20 %" in said
+    assert said.endswith("and 20 % with batch norm.")
+    assert by_training(trained_of(rows(setups=("mlp", "vit"))), "true") == ""
 
 
 def test_the_sparsest_network_stands_beside_the_papers_numbers() -> None:
