@@ -488,12 +488,12 @@ def speed_sentence(result: LabResult) -> str:
     at = result.catch_up
     if at is None:
         return f"FISTA does not get where ISTA is after {ITERATIONS} iterations."
+    if result.optimum <= 0:
+        return "The objective is zero from the first iteration on."
+    share = significant(100 * result.optimum_gap / result.optimum, 2)
     return (
         f"FISTA is after {at} iteration{'s' if at > 1 else ''} where ISTA is after {ITERATIONS}. "
-        f"The optimum is known up to {significant(result.optimum_gap / result.optimum * 100)} % "
-        "(duality gap)."
-        if result.optimum > 0
-        else "The objective is zero from the first iteration on."
+        f"The optimum F* that was found is at most {share} % above the true one (duality gap)."
     )
 
 

@@ -113,7 +113,6 @@ def controls() -> tuple[LabRequest, bool]:
             False,
             partial(switch, "Codes z ≥ 0", "The threshold is then a ReLU with the bias −λ."),
         )
-        st.divider()
         hidden = choose(
             "guess", [False, True], False, partial(switch, "Guess first", "Hides the answer.")
         )
@@ -387,11 +386,12 @@ def notice_card() -> None:
     with card("notice", "Three points to notice", about):
         st.markdown(
             "1. **λ counts.** Raise it: entries become exactly zero one after another, all of them "
-            "at λ_max, the largest entry of $|A^\\top x|$. It can be turned after training.\n"
-            "2. **Noise moves the best λ.** Raise σ: the diamond goes right. A network whose λ can "
-            "be turned can follow it.\n"
-            "3. **Competition makes sparse.** At the same λ the analysis code has more non-zeros: "
-            "its atoms do not know of each other."
+            "at $\\lambda_{\\max}$, the largest entry of $|A^\\top x|$. It can be turned after "
+            "training.\n"
+            "2. **Noise moves the best λ.** Raise σ and follow the diamond. A network whose λ can "
+            "be turned can follow it, too.\n"
+            "3. **Competition makes sparse.** Compare both codes at the same λ: the atoms of the "
+            "analysis code do not know of each other."
         )
 
 

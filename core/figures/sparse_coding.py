@@ -38,6 +38,7 @@ from core.theory.sparse_coding import STABLE_CONSTANT, STABLE_FACTOR, Stability
 
 GAP = 0.08  # between tiles, as a share of a tile
 _ATOM_COLUMNS = 8
+_TOP = {"constrain": "domain", "constraintoward": "top"}
 _HIDDEN: dict[str, Any] = {"visible": False, "fixedrange": True}
 
 
@@ -100,7 +101,7 @@ def _row(shown: Sequence[tuple[str, np.ndarray, str]], style: Style) -> go.Figur
             for i, (title, _, _) in enumerate(shown)
         ],
         xaxis={**_HIDDEN, "range": [0, wide], "constrain": "domain"},
-        yaxis={**_HIDDEN, "range": [0, 1.2], "scaleanchor": "x", "constrain": "domain"},
+        yaxis={**_HIDDEN, "range": [0, 1.2], "scaleanchor": "x", **_TOP},
     )
 
 
@@ -150,7 +151,7 @@ def atoms(result: LabResult, style: Style) -> go.Figure:
         shapes=bars,
         images=images,
         xaxis={**_HIDDEN, "range": [0, wide], "constrain": "domain"},
-        yaxis={**_HIDDEN, "range": [0, rows * high], "scaleanchor": "x", "constrain": "domain"},
+        yaxis={**_HIDDEN, "range": [0, rows * high], "scaleanchor": "x", **_TOP},
     )
 
 
