@@ -120,7 +120,7 @@ def main_figure(series: tuple[Series, ...], layer: Layer, setup: Setup) -> None:
             f"The share of the ReLU's outputs that are not zero on the training images, after "
             f"{EPOCHS} epochs: {WHERE[layer]}. A falling line means: the larger, the sparser. "
             f"{INTERVAL} Weights start symmetric and biases at 0, so that half of the units are "
-            "on at the start. " + trained_as(setup),
+            "on at the start. Dotted: the paper's own, much larger networks. " + trained_as(setup),
             SHARE,
             f"{PAPER}; docs/metrics.md",
         ),
@@ -153,7 +153,7 @@ def inside(series: Series | None, layer: Layer, data: str) -> None:
             Reading(
                 f"Trained on {title}: the final share in every layer with a ReLU, from the input "
                 "to the output, one line a size. The stronger the colour, the larger. Dashed: half "
-                f"of the units, as at the start. {INTERVAL}",
+                f"of the units, as at the start. The axis need not start at 0. {INTERVAL}",
                 SHARE,
                 PAPER,
             ),
@@ -168,7 +168,7 @@ def inside(series: Series | None, layer: Layer, data: str) -> None:
             Reading(
                 f"Trained on {title}, {WHERE[layer]}. Epoch 0 is the initialisation; the axis is "
                 r"$\log(1+\text{epoch})$. A line that falls below the dashed one gets sparse in "
-                f"training. {INTERVAL}",
+                f"training. The axis need not start at 0. {INTERVAL}",
                 SHARE,
                 PAPER,
             ),

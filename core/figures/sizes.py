@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -17,18 +18,27 @@ from core.figures.theme import (
     figure,
     message,
     number,
-    reference_y,
     short_labels,
     significant,
     theory_line,
 )
 from core.results import Estimate
-from core.size_sparsity import HALF, Layer, Series, Size, Slope, mean_over_seeds
+from core.size_sparsity import (
+    HALF,
+    PAPERS_SHARES,
+    Layer,
+    Series,
+    Size,
+    Slope,
+    mean_over_seeds,
+)
 from core.training.sizes import DATA
 
 NOTHING = "No networks of several sizes were trained in this way."
 _LAYERS = {"mean": "mean of the layers", "first": "first layer", "last": "last layer"}
 _PERCENT = "non-zero activations (%)"
+_LEAST_SPAN = 20.0  # points that the axis of a small figure covers
+_FAINT = re.compile(r"^(rgba\(.*,)[\d.]+\)$")
 
 
 # --- against size ------------------------------------------------------------------------------
@@ -52,9 +62,44 @@ def share_by_size(series: Sequence[Series], style: Style, layer: Layer = "mean")
         62.0, 1.08 * max(v for line in lines for v in _finite([*line.values, *(line.high or ())]))
     )
     fig.update_layout(yaxis={"title": {"text": _PERCENT}, "range": [0, min(104.0, top)]})
-    reference_y(fig, 100 * HALF, "expected at the start 50 %", style)
+    if style.is_large:
+        fig.update_layout(height=420)
+    _half_line(fig, style)
+    _papers_lines(fig, style)
     _label_ends(fig, lines, series, style)
     return fig
+
+
+def _half_line(fig: go.Figure, style: Style) -> None:
+    """The share at a symmetric start. Lines run close to it, so its label stands below them."""
+    line = theory_line(style)
+    half = 100 * HALF
+    fig.add_shape(type="line", x0=0, x1=1, xref="x domain", y0=half, y1=half, line=line)
+    fig.add_annotation(
+        x=0.0,
+        xref="x domain",
+        xanchor="left",
+        y=0.5 * half,
+        yanchor="middle",
+        text=f"dashed: {number(half, 0)} %, as at the start",
+    )
+
+
+def _papers_lines(fig: go.Figure, style: Style) -> None:
+    """The paper's own networks, thin and grey: they are no theory and no measurement of ours."""
+    line = {"color": style.palette.muted, "width": 1, "dash": "dot"}
+    for share in PAPERS_SHARES.values():
+        fig.add_shape(type="line", x0=0, x1=1, xref="x domain", y0=share, y1=share, line=line)
+    said = ", ".join(f"{name} {number(share, 1)} %" for name, share in PAPERS_SHARES.items())
+    fig.add_annotation(
+        x=0.0,
+        xref="x domain",
+        xanchor="left",
+        y=max(PAPERS_SHARES.values()),
+        yanchor="bottom",
+        text=f"the paper’s: {said}",
+        font={"color": style.palette.muted},
+    )
 
 
 def active_by_size(series: Sequence[Series], style: Style, layer: Layer = "mean") -> go.Figure:
@@ -203,13 +248,17 @@ def _label_ends(
 
 def share_by_layer(series: Series | None, style: Style) -> go.Figure:
     """Final share of non-zeros (%) of every layer, one line a size, darker (in dark mode lighter)
-    for larger ones; bands are 95 % intervals over the seeds."""
+    for larger ones; bands are 95 % intervals over the seeds.
+
+    Networks of several depths are laid over each other from their first layer to their last.
+    """
     if series is None:
         return message(NOTHING, style)
     lines, traces = [], []
     for i, size in enumerate(series.sizes):
         shares = size.shares[:, -1]  # (S, L)
-        estimates = [_times(mean_over_seeds(shares[:, j]), 100) for j in range(shares.shape[1])]
+        count = shares.shape[1]
+        estimates = [_times(mean_over_seeds(shares[:, j]), 100) for j in range(count)]
         dead = 100 * size.dead[:, -1].mean(axis=0)
         hover = [
             f"non-zero {number(e.value, 1, ' %')}"
@@ -219,22 +268,19 @@ def share_by_layer(series: Series | None, style: Style) -> go.Figure:
         ]
         line = _size_line(series, size, i, estimates, hover, style)
         lines.append(line)
-        subjects = [f"{_name(series, size)}, layer {j + 1}" for j in range(shares.shape[1])]
-        traces += line_traces(line, np.arange(1.0, shares.shape[1] + 1), subjects, style)
-    most = max(size.shares.shape[2] for size in series.sizes)
-    fig = figure(
-        style,
-        traces,
-        xaxis={
-            "tickmode": "array",
-            "tickvals": list(range(1, most + 1)),
-            "range": [0.8 if most > 1 else 0.5, most + (0.2 if most > 1 else 0.5)],
-            "title": {"text": "layer, input to output"},
-        },
-    )
-    _finish_shares(fig, lines, style)
-    ends = [(float(s.shares.shape[2]), line) for s, line in zip(series.sizes, lines, strict=True)]
-    _name_sizes(fig, series, ends, float(most), style)
+        subjects = [f"{_name(series, size)}, layer {j + 1} of {count}" for j in range(count)]
+        x = np.arange(1.0, count + 1)
+        if series.vary == "depth":
+            x = np.linspace(0.0, 1.0, count) if count > 1 else np.ones(1)
+        traces += line_traces(line, x.round(4), subjects, style)
+    most = series.sizes[-1].shares.shape[2]
+    if series.vary == "depth":
+        axis = {"tickvals": [0, 1], "ticktext": ["first", "last"], "range": [-0.05, 1.05]}
+    else:
+        axis = {"tickvals": list(range(1, most + 1)), "range": [0.9, most + 0.1]}
+    title = {"text": "layer, input to output"}
+    fig = figure(style, traces, xaxis={"tickmode": "array", "title": title, **axis})
+    _finish_shares(fig, series, lines, style)
     return fig
 
 
@@ -242,7 +288,7 @@ def share_over_epochs(series: Series | None, style: Style, layer: Layer = "mean"
     """Share of non-zeros (%) during training, one line a size; the axis is log(1 + epoch)."""
     if series is None:
         return message(NOTHING, style)
-    lines, traces, ends = [], [], []
+    lines, traces = [], []
     for i, size in enumerate(series.sizes):
         share = size.share(layer)  # (S, E)
         estimates = [_times(mean_over_seeds(share[:, j]), 100) for j in range(share.shape[1])]
@@ -258,11 +304,9 @@ def share_over_epochs(series: Series | None, style: Style, layer: Layer = "mean"
         x = place(np.array(size.epochs)).round(4)
         traces += line_traces(line, x, subjects, style)
         lines.append(line)
-        ends.append((float(x[-1]), line))
     every = np.unique(np.concatenate([size.epochs for size in series.sizes]))
     fig = figure(style, traces, xaxis={**epoch_axis(every, 7), "title": {"text": "epoch"}})
-    _finish_shares(fig, lines, style)
-    _name_sizes(fig, series, ends, max(x for x, _ in ends), style)
+    _finish_shares(fig, series, lines, style)
     return fig
 
 
@@ -287,57 +331,39 @@ def _size_line(
     )
 
 
-def _finish_shares(fig: go.Figure, lines: Sequence[Line], style: Style) -> None:
-    top = max(v for line in lines for v in _finite(line.values))
-    fig.update_layout(
-        yaxis={"title": {"text": _PERCENT}, "range": [0, min(104.0, max(62.0, 1.1 * top))]}
+def _finish_shares(fig: go.Figure, series: Series, lines: Sequence[Line], style: Style) -> None:
+    """Range, reference, and the size at the end of every line, the topmost with its noun."""
+    values = [v for line in lines for v in (*_finite(line.values), 100 * HALF)]
+    margin = max(4.0, 0.5 * (_LEAST_SPAN - (max(values) - min(values))))
+    low, high = max(0.0, min(values) - margin), min(102.0, max(values) + margin)
+    fig.update_layout(yaxis={"title": {"text": _PERCENT}, "range": [low, high], "nticks": 6})
+    half = 100 * HALF
+    fig.add_shape(
+        type="line", x0=0, x1=1, xref="x domain", y0=half, y1=half, line=theory_line(style)
     )
-    line = theory_line(style)
-    fig.add_shape(type="line", x0=0, x1=1, xref="x domain", y0=100 * HALF, y1=100 * HALF, line=line)
-
-
-def _name_sizes(
-    fig: go.Figure,
-    series: Series,
-    ends: Sequence[tuple[float, Line]],
-    last: float,
-    style: Style,
-) -> None:
-    """The size at the end of every line, in a column right of the axes."""
+    for trace in fig.data:
+        if trace.fill:  # five bands over each other
+            trace.fillcolor = _FAINT.sub(r"\g<1>0.09)", trace.fillcolor)
     ticks = style.measures.ticks
-    bottom, top = fig.layout.yaxis.range
     pixels = fig.layout.height - 12 - 3.6 * ticks
-    values = np.array([_last(line) for _, line in ends])
-    places = (values - bottom) / (top - bottom) * pixels
-    # lines that end early are named where they end; the others share a column
-    late = np.array([x == last for x, _ in ends])
-    wanted = places.copy()
-    wanted[late] = spread_out(places[late], 1.15 * ticks)
-    noun = "width" if series.vary == "width" else "depth"
-    longest = max((line.name for _, line in ends), key=len)
-    for (x, line), value, shift, end in zip(ends, values, wanted - places, late, strict=True):
+    ends = np.array([_last(line) for line in lines])
+    places = (ends - low) / (high - low) * pixels
+    wanted = spread_out(places, 1.15 * ticks)
+    wanted -= max(0.0, float(wanted.max()) - pixels)
+    last = max(float(np.max(trace.x)) for trace in fig.data if not trace.fill)
+    names = [line.name for line in lines]
+    top = int(np.argmax(wanted))
+    names[top] = f"{series.vary} {names[top]}"
+    for line, name, end, shift in zip(lines, names, ends, wanted - places, strict=True):
         fig.add_annotation(
-            x=x,
-            y=float(value),
-            text=f'<span style="color:{line.color}">●</span> {escape(line.name)}'
-            if end
-            else escape(line.name),
-            xanchor="left" if end else "center",
-            yanchor="middle" if end else "bottom",
-            xshift=8 if end else 0,
-            yshift=float(shift) if end else 4,
+            x=last,
+            y=float(end),
+            text=f'<span style="color:{line.color}">●</span> {escape(name)}',
+            xanchor="left",
+            xshift=8,
+            yshift=float(shift),
         )
-    fig.add_annotation(
-        text=noun,
-        x=1,
-        xref="x domain",
-        y=1,
-        yref="paper",
-        xanchor="left",
-        xshift=8,
-        font={"color": style.palette.muted},
-    )
-    fig.update_layout(margin_r=int(30 + 0.6 * ticks * max(len(longest), len(noun))))
+    fig.update_layout(margin_r=int(26 + 0.56 * ticks * max(map(len, names))))
 
 
 # --- all slopes --------------------------------------------------------------------------------

@@ -88,7 +88,8 @@ def test_bands_hold_their_lines() -> None:
 def test_the_start_is_a_reference_and_every_line_is_named() -> None:
     fig = sizes.share_by_size(every_series(TRAINED, "mlp", "width"), Style("light", "large"))
     said = " ".join(a.text for a in fig.layout.annotations)
-    assert "expected at the start 50 %" in said
+    assert "50 %, as at the start" in said
+    assert "T5-Base 3.0 %, ViT-B16 6.3 %" in said
     for name in ("true labels", "random labels", "random inputs"):
         assert name in said
     assert fig.layout.shapes[0].y0 == 50
@@ -105,6 +106,8 @@ def test_depths_end_at_their_last_layer() -> None:
         "5": 5,
         "8": 8,
     }
+    assert all(t.x[-1] == 1 for t in lines.values())
+    assert all(t.x[0] == 0 for name, t in lines.items() if name != "1")
 
 
 def test_exponents_are_left_of_zero_where_larger_is_sparser() -> None:
