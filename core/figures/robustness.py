@@ -237,7 +237,7 @@ def _setting_axis(values: np.ndarray, title: str, style: Style) -> dict[str, Any
         "ticktext": labels,
         "range": [-0.3, len(values) - 0.7],
         "title": {"text": title},
-        "tickangle": 0 if len(values) <= 8 or not style.is_card else -60,
+        "tickangle": 0 if len(values) <= 6 or not style.is_card else -60,
     }
 
 
@@ -277,7 +277,7 @@ def setting_fit(tables: Sequence[CorruptionTable], style: Style) -> go.Figure:
                 {
                     "type": "scatter",
                     "mode": "markers",
-                    "name": _title(family) if family else "clean",
+                    "name": _title(family).removesuffix(" noise") if family else "clean",
                     "x": x,
                     "y": y,
                     "text": hover,

@@ -144,8 +144,8 @@ def _against(found: Sequence[Level], one: str, other: str, noun: str = "accurate
     largest = max(found, key=lambda x: abs(x.difference.value))
     if all(x.difference.clear is None for x in found):
         return (
-            f"{other} differs most from {one} at {largest.name} ({_pair(largest)}); with one seed "
-            "each, chance cannot be told from that."
+            f"{other} differs most from {one} at {largest.name} ({_pair(largest)}); with a single "
+            "seed on a side, chance cannot be told from that."
         )
     parts = []
     for group, word in ((better, "more"), (worse, "less")):
@@ -173,6 +173,11 @@ def _adapting(change: Sequence[Level]) -> str:
     better = [x for x in change[1:] if x.difference.clear and x.difference.value > 0]
     worse = [x for x in change if x.difference.clear and x.difference.value < 0]
     largest = max(change[1:], key=lambda x: abs(x.difference.value))
+    if largest.difference.clear is None:
+        return (
+            "Choosing λ by the reconstruction error changes the accuracy most at "
+            f"{largest.name}, by {_signed(largest.difference)} points, with one seed."
+        )
     if not better and not worse:
         return (
             "Choosing λ by the reconstruction error makes no difference to the fixed λ that these "
@@ -386,8 +391,8 @@ def top_k_finding(plains: Sequence[Side], sparses: Sequence[Side], severity: int
         largest = max(cells, key=lambda c: abs(c.difference.value))
         text = (
             f"{names[1]} differs most from {names[0]} for {_cell(largest)} "
-            f"({_signed(largest.difference)} points); with one seed each, chance cannot be told "
-            "from that."
+            f"({_signed(largest.difference)} points); with a single seed on a side, chance "
+            "cannot be told from that."
         )
         return Finding("cannot be told", text, TOP_K, TOP_K_PAPER)
     parts = []
@@ -464,7 +469,7 @@ def calibration_finding(
             better = sparse if level.difference.value < 0 else one
             said[-1] += f": **{plain(better.title)} is better calibrated**."
         elif clear is None:
-            said[-1] += "; with one seed each, chance cannot be told from the difference."
+            said[-1] += "; with a single seed on a side, chance cannot be told from that."
         else:
             said[-1] += f": no difference that {_seeds(level)} can show."
     claims = []
@@ -518,8 +523,8 @@ def one_network_in_words(table: CorruptionTable) -> str:
         f"{number(100 * float(correct[worst, -1]), 1)} % are left (95 %: {number(low, 1)} to "
         f"{number(high, 1)} %, from {table.images:,} images)"
     )
-    if len(table.families) > 1:
-        least = int(correct[:, -1].argmax())
+    least = int(correct[:, -1].argmax())
+    if correct[least, -1] > correct[worst, -1]:
         text += (
             f", least harmful {_noise(table.families[least])} "
             f"({number(100 * float(correct[least, -1]), 1)} %)"

@@ -56,7 +56,8 @@ class Compared:
 
     @property
     def measured(self) -> bool:
-        return any(s.corruptions or s.attacks for s in (*self.plains, *self.sparses))
+        sides = (*self.plains, *self.sparses)
+        return any(s.corruptions or any(s.attacks.values()) for s in sides)
 
     @property
     def attacked(self) -> bool:
