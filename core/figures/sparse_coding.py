@@ -477,7 +477,7 @@ def unrolled(result: LabResult, layer: int, style: Style) -> go.Figure:
         shapes += [
             {**box, "x0": x, "x1": half, "y0": 3.1, "y1": 3.9, "fillcolor": palette.surface},
             {**box, "x0": half, "x1": x + width, "y0": 3.1, "y1": 3.9, "fillcolor": palette.band},
-            _threshold(half, x + width, style),
+            _threshold(half, x + width, result.request.nonnegative, style),
         ]
         notes += [
             {**arrow, "x": x, "y": 3.5, "ax": before, "ay": 3.5},
@@ -531,10 +531,11 @@ def _above(objective: float, optimum: float) -> str:
     return f"{significant(max(0.0, 100 * (objective / optimum - 1)), 2)} % above F*"
 
 
-def _threshold(x0: float, x1: float, style: Style) -> dict[str, Any]:
-    """The curve of the soft threshold inside its box."""
+def _threshold(x0: float, x1: float, nonnegative: bool, style: Style) -> dict[str, Any]:
+    """The curve of the soft threshold, or of the ReLU that it then is, inside its box."""
     width = x1 - x0
-    points = ((0.12, 3.2), (0.38, 3.5), (0.62, 3.5), (0.88, 3.8))
+    low = (0.12, 3.5) if nonnegative else (0.12, 3.2)
+    points = (low, (0.38, 3.5), (0.62, 3.5), (0.88, 3.8))
     path = " L ".join(f"{x0 + a * width:.3f} {y}" for a, y in points)
     return {
         **{"type": "path", "path": f"M {path}"},

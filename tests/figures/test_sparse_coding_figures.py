@@ -157,6 +157,18 @@ def test_the_network_shows_its_first_layers_and_the_chosen_one() -> None:
     assert not any(a.text == "…" for a in figures.unrolled(result, 4, CARD).layout.annotations)
 
 
+def test_codes_that_are_not_negative_are_rectified() -> None:
+    def curves(positive: bool) -> list[str]:
+        request = replace(REQUEST, nonnegative=positive)
+        shapes = figures.unrolled(lab(request), 2, CARD).layout.shapes
+        return [s.path for s in shapes if s.type == "path"]
+
+    assert len(curves(False)) == 2
+    assert all("3.2 L" in path for path in curves(False))  # goes below zero
+    assert not any("3.2 L" in path for path in curves(True))
+    assert not (lab(replace(REQUEST, nonnegative=True)).code < 0).any()
+
+
 def test_the_theorems_line_is_drawn_only_where_it_holds() -> None:
     fig = figures.stability(stable(4.0), CARD)
     line = next(t for t in fig.data if t.name == "theorem")
