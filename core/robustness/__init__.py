@@ -3,8 +3,10 @@ right.
 
 results       the dataclasses that pages show          request       what pages ask for
 comparisons   the bundled runs that are set beside each other
-attacks       projected gradient descent               corruptions   accuracy by severity, setting
-adaptive      λ chosen from the reconstruction error   kept          what is on disk
+opening       a network as a function of pixels        seen          a few images as it sees them
+corruptions   accuracy by severity and setting         adaptive      λ from the reconstruction error
+attacks       accuracy under attack, and its checks    descent       projected gradient descent
+masking       signs of masked gradients, in words      kept          what is on disk
 
 Pages import ``results``, ``request``, ``comparisons`` and ``kept``, which need no torch.
 """

@@ -67,10 +67,10 @@ def margin(logits: Tensor, labels: Tensor) -> Tensor:
 class Attack:
     """Projected gradient descent.
 
-    From a random point of the ball, ``steps`` steps of ``reach`` · radius / steps along the sign of the
-    gradient ("linf") or the gradient at length 1 ("l2"), each followed by ``project``. The loss is
-    the cross-entropy in even restarts and the margin of the logits (Carlini and Wagner 2017) in odd
-    ones: where a confident network's cross-entropy is flat, the margin is not.
+    From a random point of the ball, ``steps`` steps of ``reach`` · radius / steps along the sign
+    of the gradient ("linf") or the gradient at length 1 ("l2"), each followed by ``project``. The
+    loss is the cross-entropy in even restarts and the margin of the logits (Carlini and Wagner
+    2017) in odd ones: where a confident network's cross-entropy is flat, the margin is not.
     """
 
     norm: str
