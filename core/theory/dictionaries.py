@@ -18,6 +18,7 @@ from numpy.lib.stride_tricks import as_strided
 from core.errors import UserError
 
 MARGIN = 1.02  # the power method comes from below, and FISTA needs a step of at most 1/L
+MOST_WEIGHTS = 1 << 16  # of a dictionary that is read: beyond, a slider could not be followed
 _TOLERANCE = 1e-5
 _MOST_POWERS = 500
 
@@ -201,14 +202,23 @@ def learned(path: Path, title: str = "learned") -> Atoms:
         raise UserError(
             f"{path.name} holds no atoms: give a safetensors checkpoint of an SDNet"
         ) from error
-    if told.get("architecture") != "sdnet" or weight.ndim != 4:
+    square = weight.ndim == 4 and weight.shape[2] == weight.shape[3]
+    if told.get("architecture") != "sdnet" or not square:
         raise UserError(f"{path.name} is no SDNet: give a checkpoint whose first layer is one")
+    if not 0 < weight.size <= MOST_WEIGHTS or not np.isfinite(weight).all():
+        raise UserError(
+            f"the {weight.size:,} weights of the atoms in {path.name} cannot be used: finite "
+            f"numbers are needed, {MOST_WEIGHTS:,} at most"
+        )
     try:
         stride = int(told.get("stem_stride", "1"))
         mean = tuple(float(v) for v in told.get("mean", "0").split(","))
         std = tuple(float(v) for v in told.get("std", "1").split(","))
     except ValueError as error:
         raise UserError(f"the metadata of {path.name} cannot be read: save it again") from error
+    channels, fits = weight.shape[1], 0 < stride <= weight.shape[-1] and all(std)
+    if not fits or {len(mean), len(std)} - {1, channels}:
+        raise UserError(f"the metadata of {path.name} does not fit its atoms: save it again")
     return Atoms(title, unit(weight), stride, weight.shape[-1] // 2, mean, std)
 
 

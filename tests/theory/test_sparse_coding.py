@@ -192,6 +192,12 @@ def test_a_file_without_atoms_is_named(tmp_path: Path) -> None:
         "plain": (weight, {"architecture": "resnet"}),
         "other": ({"w": np.ones(3, np.float32)}, {"architecture": "sdnet"}),
         "numbers": (weight, {"architecture": "sdnet", "mean": "zero"}),
+        "channels": (weight, {"architecture": "sdnet", "mean": "0,0,0"}),
+        "stride": (weight, {"architecture": "sdnet", "stem_stride": "9"}),
+        "spread": (weight, {"architecture": "sdnet", "std": "0"}),
+        "oblong": ({"conv1.weight": np.ones((2, 1, 3, 4), np.float32)}, {"architecture": "sdnet"}),
+        "huge": ({"conv1.weight": np.ones((9000, 1, 3, 3), np.float32)}, {"architecture": "sdnet"}),
+        "nan": ({"conv1.weight": np.full((2, 1, 3, 3), np.nan)}, {"architecture": "sdnet"}),
     }
     for name, (tensors, told) in cases.items():
         save_file(tensors, tmp_path / name, told)
