@@ -159,7 +159,8 @@ def _analyze(arguments: argparse.Namespace) -> None:
         settings=_settings(arguments),
     )
     progress = _Progress()
-    if request.data is not None and is_text_model(request.checkpoint):
+    weights = request.settings.architecture == "weights"
+    if request.data is not None and not weights and is_text_model(request.checkpoint):
         from core.language import analysis as language
 
         asked = TextRequest.of(request, arguments.max_tokens or MAX_TOKENS)

@@ -44,7 +44,8 @@ class TokenMeans:
     def update(self, rows: np.ndarray, x: Tensor, mask: Tensor) -> None:
         """A ``Reader``."""
         inside = x.float().masked_fill(~mask[..., None], 0.0)
-        means = inside.sum(1, dtype=torch.float64) / mask.sum(1)[:, None]  # (B, d)
+        wide = torch.float32 if x.device.type == "mps" else torch.float64  # which MPS lacks
+        means = inside.sum(1, dtype=wide) / mask.sum(1)[:, None]  # (B, d)
         if self.values.shape[1] == 0:
             self.values = np.empty((self._texts, x.shape[2]), dtype=np.float32)
         self.values[rows] = means.float().cpu().numpy()

@@ -87,5 +87,6 @@ def _encode(
             f"the tokenizer.json of {name} cannot be used ({type(error).__name__}: "
             f"{' '.join(str(error).split())[:120]}); download it again or give token ids"
         ) from error
-    ids = [np.array(one.ids, dtype=np.int64) for one in encoded]
-    return ids, sum(bool(one.overflowing) for one in encoded)
+    # fewer tokens than the special ones alone are not cut by the library
+    ids = [np.array(one.ids[:most], dtype=np.int64) for one in encoded]
+    return ids, sum(bool(one.overflowing) or len(one.ids) > most for one in encoded)

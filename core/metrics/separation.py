@@ -94,8 +94,11 @@ def robust_deviation(values: np.ndarray) -> float:
 def one_per_block(layers: Sequence[LayerAnalysis]) -> tuple[LayerAnalysis, ...]:
     """The layers that the law is about: one point a block, without input, pooling and output.
 
-    Where a network has no blocks, the outputs of its activation functions stand for them.
+    Where a network has no blocks, the outputs of its activation functions stand for them. Of a
+    text transformer it is the first stack: a decoder starts anew from its own embedding.
     """
+    starts = [i for i, a in enumerate(layers) if a.kind == "Embedding"]
+    layers = layers[: starts[1]] if len(starts) > 1 else layers
     hidden = [a for a in layers if not any(part in a.kind for part in _NO_BLOCKS)]
     blocks = [a for a in hidden if a.kind not in _ACTIVATIONS]
     return tuple(blocks or hidden)

@@ -11,6 +11,7 @@ import importlib
 import os
 import re
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 from math import prod
@@ -27,7 +28,7 @@ from core.errors import UserError
 from core.features.readings import first_tensor
 from core.models import describe, norms
 from core.models.load import differences
-from core.models.meta import on_meta
+from core.models.meta import EmptyOnMeta, on_meta
 from core.models.signature import Shape
 
 INSTALL = "pip install -r requirements-transformers.txt"
@@ -188,7 +189,7 @@ def text_model(folder: Folder, tensors: Mapping[str, Tensor]) -> TextModel:
             f"{folder.name} holds an encoder of T5 alone; save the whole network: "
             "T5ForConditionalGeneration"
         )
-    module = _filled(kind, chosen, tensors, names, folder.name)
+    module = _filled(kind, chosen, tensors, names, folder.name, shared=True)
     if folder.model_type == "t5":
         act, gated = str(module.config.dense_act_fn), bool(module.config.is_gated_act)
         units = int(module.config.d_ff)
@@ -477,9 +478,16 @@ def _read_shapes(kind: Kind, shapes: Mapping[str, Shape]) -> dict[str, Shape]:
 
 
 def _filled(
-    kind: Kind, chosen: Config, tensors: Mapping[str, Tensor], names: Mapping[str, str], what: str
+    kind: Kind,
+    chosen: Config,
+    tensors: Mapping[str, Tensor],
+    names: Mapping[str, str],
+    what: str,
+    *,
+    shared: bool = False,
 ) -> Any:
-    """The network with the tensors in it, float32, in evaluation mode."""
+    """The network with the tensors in it, float32, in evaluation mode. ``shared``: the tensors
+    themselves, without a copy, which nobody may then change."""
     library()
     shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
     _compare(kind, chosen, shapes, names, what)
@@ -487,9 +495,11 @@ def _filled(
     source = next((n for n in kind.tied if n in own), None)
     if source is not None:
         own |= dict.fromkeys(kind.tied, own[source])
-    network = _construct(kind, chosen, what)
+    with EmptyOnMeta() if shared else nullcontext():
+        network = _construct(kind, chosen, what)
     with torch.no_grad():
-        network.load_state_dict({n: own[n] for n in network.state_dict()}, strict=True)
+        read = {n: own[n] for n in network.state_dict()}
+        network.load_state_dict(read, strict=True, assign=shared)
     return network.float().eval()
 
 

@@ -10,7 +10,7 @@ from torch import nn
 from torch.overrides import TorchFunctionMode
 
 
-class _EmptyOnMeta(TorchFunctionMode):
+class EmptyOnMeta(TorchFunctionMode):
     """Weights, which ``torch.empty`` makes, get no memory; everything else is as usual."""
 
     def __torch_function__(
@@ -31,5 +31,5 @@ def on_meta(constructor: Callable[[], nn.Module]) -> nn.Module:
         with torch.device("meta"):
             return constructor()
     except (RuntimeError, NotImplementedError):
-        with _EmptyOnMeta():
+        with EmptyOnMeta():
             return constructor().to("meta")

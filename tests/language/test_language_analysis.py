@@ -29,6 +29,7 @@ from core.errors import Cancelled, UserError
 from core.language import analysis as language
 from core.language.analysis import analyze, run
 from core.language.request import TextRequest, of_texts
+from core.metrics.separation import one_per_block
 from core.request import AnalysisRequest
 from core.results import Analysis, Settings
 
@@ -210,9 +211,9 @@ def padded_npz(folder: Path, ids: list[list[int]], extra: int, fill: int, left: 
     return path
 
 
-@pytest.mark.parametrize("kind", ["t5", "bert"])
+@pytest.mark.parametrize("kind", ["t5", "Bert", "Roberta"])
 def test_padding_and_batches_change_nothing(tmp_path: Path, kind: str) -> None:
-    (save_t5 if kind == "t5" else save_bert)(tmp_path)
+    save_t5(tmp_path) if kind == "t5" else save_bert(tmp_path, kind)
     ids = tokens_of(tmp_path, sentences(18))
     plain = analyze(ask(tmp_path, padded_npz(tmp_path, ids, 0, 0, False), batch_size=1))
     others = [
@@ -330,11 +331,14 @@ def test_without_labels_classes_are_undefined_with_a_reason(tmp_path: Path) -> N
 
 def test_the_law_is_fitted_over_the_encoder_alone(tmp_path: Path) -> None:
     save_t5(tmp_path)
-    law = analyze(ask(tmp_path, lines_file(tmp_path))).separation_law
+    analysis = analyze(ask(tmp_path, lines_file(tmp_path)))
+    law = analysis.separation_law
     assert law is not None
     assert law.residuals is not None
     assert np.isfinite(law.residuals).tolist() == [True] * 4 + [False] * 4
     assert law.reason == "of the encoder alone: the decoder starts anew"
+    blocks = [layer.name for layer in one_per_block(analysis.layers)]
+    assert blocks == ["encoder.embedding", "encoder.0", "encoder.1"]
 
 
 def test_sparsity_is_left_out_where_it_was_not_asked_for(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -150,6 +151,18 @@ def test_sentences_become_tokens_by_the_folder_s_tokenizer(tmp_path: Path) -> No
     assert [row.tolist() for row in tokens.ids] == [[3, 4, 7, 1], [3, 5, 8, 1], [2, 1]]
     assert tokens.warnings == ("1 of 3 texts are longer than 4 tokens and were cut",)
     assert len(texts) == 3
+
+
+def test_no_text_is_longer_than_asked_for(tmp_path: Path) -> None:
+    transformers()
+    write_tokenizer(tmp_path)
+    path = tmp_path / "tokenizer.json"
+    tree = json.loads(path.read_text())
+    tree["post_processor"]["single"] *= 2  # three special tokens and more
+    path.write_text(json.dumps(tree))
+    for most in (1, 2, 3):
+        _, tokens = tokenise(of_words("the cat sleeps", "dog"), path, 32, most, "m")
+        assert tokens.lengths.max() <= most
 
 
 def test_token_ids_are_cut_and_checked(tmp_path: Path) -> None:

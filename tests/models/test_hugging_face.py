@@ -202,6 +202,15 @@ def test_shards_make_one_network(tmp_path: Path) -> None:
     assert "lacks 1 of" in refusal(tmp_path / "parts")
 
 
+def test_a_text_transformer_takes_the_tensors_without_a_copy(t5: Path) -> None:
+    with hugging_face.opened(t5) as folder:
+        tensors = from_folder(folder, t5).tensors
+        module = text_model(folder, tensors).module
+    assert not any(t.is_meta for t in (*module.parameters(), *module.buffers()))
+    places = {t.data_ptr() for t in tensors.values()}
+    assert {p.data_ptr() for p in module.parameters()} <= places
+
+
 def test_half_precision_is_computed_in_float32(tmp_path: Path) -> None:
     network = save_t5(tmp_path)
     network.half().save_pretrained(tmp_path)
