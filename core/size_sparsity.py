@@ -323,8 +323,9 @@ def _change(series: Series, slope: Slope, layer: Layer) -> str:
     value = slope.value
     first, last = _ends(series, layer)
     return (
-        f"{number(first, 0)} → {number(last, 0)}\N{NO-BREAK SPACE}%, "
-        f"exponent {number(value.value, 3)}, 95 %: {number(value.low, 3)} to {number(value.high, 3)}"
+        f"{number(first, 0)} → {number(last, 0)} %, "
+        f"exponent {number(value.value, 3)}, "
+        f"95 %: {number(value.low, 3)} to {number(value.high, 3)}"
     )
 
 
@@ -385,7 +386,7 @@ def emergence(series: Sequence[Series], layer: Layer = "mean") -> Finding:
             continue
         sign = -1 if change.high < 0 else 1 if change.low > 0 else 0
         start, end = (number(100 * float(share[:, i].mean()), 0) for i in (0, -1))
-        parts[sign].append(f"{s.images.title} ({start} → {end}\N{NO-BREAK SPACE}%)")
+        parts[sign].append(f"{s.images.title} ({start} → {end} %)")
     told = sum(map(len, parts.values()))
     if not told:
         return Finding("cannot be told", claim, "Each size was trained with one seed only.", ())

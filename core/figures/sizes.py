@@ -133,13 +133,14 @@ def active_by_size(series: Sequence[Series], style: Style, layer: Layer = "mean"
         }
     )
     fig.add_annotation(
-        x=float(np.log10(x[-1])),
-        y=float(np.log10(half[-1])),
-        text="half of them",
+        x=1,
+        xref="x domain",
         xanchor="right",
+        y=0,
+        yref="paper",
         yanchor="bottom",
-        xshift=-4,
         yshift=4,
+        text="dashed: half of them",
     )
     ends = np.array([*values, *half])
     ticks = _decades(ends)
