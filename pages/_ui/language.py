@@ -44,7 +44,7 @@ def by_depth(found: tuple[MLPSparsity, ...]) -> None:
             LAZY,
         ),
         alt="Share of non-zero hidden activations by block, one line a stack, with intervals.",
-        wide=True,
+        wide=max(len(m.blocks) for m in found) > 12,
     )
     st.caption(plain(language.in_words(found)))
 
