@@ -131,7 +131,8 @@ def severity_curves(shown: list[Shown], one: Side, title: str) -> None:
         figures.by_severity(shown, first.severities, large, chance=100 / first.classes),
         large,
         Reading(
-            f"Share of the test images that is right, by the strength of the corruption. {BAND} "
+            "Share of the test images that is right, by the strength of the corruption. Mind the "
+            f"axis: it starts above 0 where the lines lie close together. {BAND} "
             f"{SEVERITY}",
             source=HENDRYCKS,
         ),
@@ -486,8 +487,9 @@ def reliability_card(sides: list[Side], family: str, severity: int) -> None:
             "Images are sorted by the probability that the network gives its own prediction, the "
             "confidence, into 15 bins. A point shows how many of a bin's images are right. On the "
             "dashed diagonal confidence is what it should be; below it the network claims too "
-            "much. Below, how many images fall into each bin. All seeds are counted together; open "
-            "symbols are bins of fewer than 20 images. ECE, the expected calibration error, is the "
+            "much. Below, how many images fall into each bin; open symbols are bins of fewer than "
+            "20 images. All seeds are counted together, so the ECE here can differ a little from "
+            "their mean. ECE, the expected calibration error, is the "
             "mean distance to the diagonal, weighted by images.",
             ECE,
             "Guo et al., ICML 2017, On calibration of modern neural networks",

@@ -17,7 +17,7 @@ from scripts.server import REPO, chromium, complete, launch, serve
 
 PAGES = (
     *("overview", "class_means", "projections", "layers"),
-    *("intrinsic_dimension", "topology", "sparsity", "open_your_own"),
+    *("intrinsic_dimension", "topology", "sparsity", "robustness", "open_your_own"),
     *("training_dynamics", "compare_runs", "distribution_shift", "transfer"),
     *("sparse_coding", "manifold_lab", "topology_lab"),
     *("classifier_economy", "train", "loss_landscape", "size_and_sparsity"),

@@ -98,6 +98,7 @@ def by_severity(
     subjects = [f"severity {s}" if s else "clean" for s in severities]
     lines = [_line(one, i, style) for i, one in enumerate(shown)]
     accuracy = title.startswith("accuracy")
+    span = _span(shown, chance)
     fig = figure(
         style,
         _traces(lines, x, subjects, style),
@@ -105,13 +106,24 @@ def by_severity(
         xaxis=_severity_axis(severities),
         yaxis={
             "title": {"text": title},
-            **({"range": [0, 103], "nticks": 6} if accuracy else {"rangemode": "tozero"}),
+            **({"range": span, "nticks": 6} if accuracy else {"rangemode": "tozero"}),
         },
     )
-    if chance is not None:
+    if chance is not None and span[0] <= chance:
         reference_y(fig, chance, f"chance {number(chance, 0)} %", style)
     _finish(fig, lines, style)
     return fig
+
+
+def _span(shown: Sequence[Shown], chance: float | None) -> list[float]:
+    """From 0 to 100 %, or around the lines and bands where these are far above chance and close
+    together."""
+    ends = [v for one in shown for v in (one.mean, one.low, one.high) if v is not None]
+    low, high = (float(f(np.concatenate(ends))) for f in (np.nanmin, np.nanmax))
+    if not high - low < (low - (chance or 0.0)) / 2:
+        return [0.0, 103.0]
+    margin = max(1.0, 0.15 * (high - low))
+    return [max(0.0, low - margin), min(103.0, high + margin)]
 
 
 def _severity_axis(severities: Sequence[int]) -> dict[str, Any]:

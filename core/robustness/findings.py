@@ -317,7 +317,7 @@ def attack_finding(one: Side, sparse: Side, norm: str) -> Finding | None:
     if weak:
         said.append(
             f"All of them are below the {number(chance, 0)} % of guessing: **none is robust to "
-            "this attack**, whatever the differences. None was trained against attacks."
+            "this attack**, whatever the differences."
         )
     verdict: Verdict = "not shown here"
     if all(x.difference.clear is None for x in found):
@@ -384,13 +384,14 @@ def top_k_finding(plains: Sequence[Side], sparses: Sequence[Side], severity: int
     if not cells:
         return None
     names = plain(plains[0].title), plain(sparses[0].title)
+    started = names[1][:1].upper() + names[1][1:]
     better = [c for c in cells if c.difference.clear and c.difference.value > 0]
     worse = [c for c in cells if c.difference.clear and c.difference.value < 0]
     seeds = min(min(c.plain.seeds, c.sparse.seeds) for c in cells)
     if all(c.difference.clear is None for c in cells):
         largest = max(cells, key=lambda c: abs(c.difference.value))
         text = (
-            f"{names[1]} differs most from {names[0]} for {_cell(largest)} "
+            f"{started} differs most from {names[0]} for {_cell(largest)} "
             f"({_signed(largest.difference)} points); with a single seed on a side, chance "
             "cannot be told from that."
         )
@@ -410,7 +411,7 @@ def top_k_finding(plains: Sequence[Side], sparses: Sequence[Side], severity: int
     else:
         largest = max(cells, key=lambda c: abs(c.difference.value))
         text = (
-            f"{names[1]} and {names[0]} show **no difference that {seeds} seeds can show** in any "
+            f"{started} and {names[0]} show **no difference that {seeds} seeds can show** in any "
             f"of {len(cells)} cells (largest: {_signed(largest.difference)} points, "
             f"{_cell(largest)})."
         )
