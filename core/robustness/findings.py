@@ -401,7 +401,8 @@ def top_k_finding(plains: Sequence[Side], sparses: Sequence[Side], severity: int
         if group:
             most = max(group, key=lambda c: abs(c.difference.value))
             parts.append(
-                f"**{word} accurate in {len(group)} of {len(cells)} cells**, most for "
+                f"**{word} accurate in {len(group)} of {len(cells)} cells**, "
+                f"{'most for ' if len(group) > 1 else ''}"
                 f"{_cell(most)} ({_share(most.sparse)} against {_share(most.plain)})"
             )
     if parts:
