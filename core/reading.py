@@ -100,15 +100,16 @@ def _dimension(analysis: Analysis) -> str | None:
     if end is None:
         return None
     classes = len(analysis.penultimate.geometry.counts)
+    where = "at the last layer" if analysis.mlps else "before the classifier"
     beside = f"beside K − 1 = {classes - 1}" if classes > 1 else "for one class"
     if len(values) < 3:
         return f"**Intrinsic dimension** is {end:.1f} (TwoNN), {beside}."
     peak = max(values, key=lambda name: values[name])
     if peak == analysis.penultimate.layer:
-        return f"**Dimension** rises to {end:.1f} before the classifier, {beside}."
+        return f"**Dimension** rises to {end:.1f} {where}, {beside}."
     return (
         f"**Dimension** peaks at {values[peak]:.0f} in {plain(peak)} and falls to {end:.1f} "
-        f"before the classifier, {beside}."
+        f"{where}, {beside}."
     )
 
 

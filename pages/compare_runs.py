@@ -30,15 +30,9 @@ from pages._ui.cards import Reading, card, figure_card
 from pages._ui.choices import choose
 from pages._ui.compare import OWN, Compared, choose_runs, comparable, measure_missing
 from pages._ui.live import result_of
+from pages._ui.verdicts import verdict_line
 
 PAIR = "core.comparison.layers:compare"
-ICONS = {
-    "shown here": ":material/check_circle:",
-    "shown in part": ":material/contrast:",
-    "not shown here": ":material/cancel:",
-    "cannot be told": ":material/help:",
-    "not measured": ":material/help:",
-}
 ETF = r"\tfrac{I-\mathbf1\mathbf1^\top/K}{\sqrt{K-1}}"
 FORMULAS = {
     "nc1": r"\mathrm{NC1}=\tfrac1K\operatorname{tr}(\Sigma_W\Sigma_B^\dagger)",
@@ -143,7 +137,7 @@ def say(found: Finding, compared: Compared) -> None:
     )
     with card("compare_finding", "What these runs show", about):
         st.markdown(f"*{plain(FAMILIES[compared.family].question)}* {plain(found.claim)}")
-        st.markdown(f"{ICONS[found.verdict]} **{found.verdict.capitalize()}.** {found.text}")
+        st.markdown(f"{verdict_line(found.verdict)} {found.text}")
         st.caption(plain(found.paper))
 
 

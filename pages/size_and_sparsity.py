@@ -29,13 +29,8 @@ from core.training.sizes import DATA, EPOCHS, SETUPS, Setup
 from pages._ui import frame
 from pages._ui.cards import Reading, card, figure_card
 from pages._ui.choices import choose, drop
+from pages._ui.verdicts import verdict_line
 
-ICONS = {
-    "shown here": ":material/check_circle:",
-    "shown in part": ":material/contrast:",
-    "not shown here": ":material/cancel:",
-    "cannot be told": ":material/help:",
-}
 LAYERS = {"mean": "mean", "first": "first", "last": "last"}
 WHERE = {"mean": "mean of all layers", "first": "the first layer", "last": "the last layer"}
 SHARE = r"\frac{\#\{a_{iu}\neq0\}}{N\,U},\qquad a=\max(0,Wx+b)"
@@ -93,10 +88,7 @@ def say(found: tuple[Finding, ...], more: tuple[str, ...]) -> None:
     )
     with card("finding", "What holds here", about):
         for one in found:
-            st.markdown(
-                f"*{plain(one.claim)}* {ICONS[one.verdict]} **{one.verdict.capitalize()}.** "
-                f"{plain(one.text)}"
-            )
+            st.markdown(f"*{plain(one.claim)}* {verdict_line(one.verdict)} {plain(one.text)}")
         notes = [note for one in found for note in one.notes]
         for note in (*notes, *more):
             st.caption(plain(note))

@@ -81,14 +81,7 @@ class Description(dict):  # type: ignore[type-arg]
         self.config = folder.config
         self.preprocessor = folder.preprocessor
         self.name = folder.name
-
-    @property
-    def model_type(self) -> str:
-        return str(self.config["model_type"])
-
-    @property
-    def is_text(self) -> bool:
-        return self.model_type in TEXT_TYPES
+        self.model_type, self.is_text = folder.model_type, folder.is_text
 
 
 def is_hugging_face(path: str | Path) -> bool:

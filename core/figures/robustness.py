@@ -3,7 +3,6 @@ images as a network sees them."""
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
+from core.figures.pictures import picture_grid
 from core.figures.series import Line, finish_series, line_traces, series_look
 from core.figures.theme import (
     SYMBOLS,
@@ -41,7 +41,6 @@ ATTACK_NAMES = {
 }
 FEW = 20  # images of a bin below which its accuracy is mostly chance
 TALL = 1.25  # times the height of other figures
-EDGE = 0.038  # half of the space between tiles
 MAX_LABEL = 26
 
 
@@ -538,8 +537,8 @@ def reliability_diagram(shown: Sequence[tuple[str, Reliability]], style: Style) 
         yaxis2={"title": {"text": "images (%)"}, "domain": [0, 0.24], "nticks": 4},
     )
     fig.add_shape(type="line", x0=0, x1=100, y0=0, y1=100, line=theory_line(style))
-    fig.add_annotation(
-        x=3, y=100, text="dashed: accuracy = confidence", xanchor="left", yanchor="top"
+    fig.add_annotation(  # where neither an honest nor an overconfident network has its line
+        x=100, y=2, text="dashed: accuracy = confidence", xanchor="right", yanchor="bottom"
     )
     names = [Line(t["name"], ()) for t in traces if t["type"] == "scatter"]
     _finish(fig, names, style)
@@ -577,53 +576,15 @@ def by_label_noise(
 def seen(png: bytes, rows: Sequence[str], columns: Sequence[str], style: Style) -> go.Figure:
     """The picture of ``core.robustness.seen``: a column an image, a row a stage; what the network
     says on hover."""
-    cells = [(r, c) for r in range(len(rows)) for c in range(len(columns))]
-    trace = {
-        "type": "scatter",
-        "mode": "markers",
-        "name": "images",
-        "x": [c for _, c in cells],
-        "y": [r for r, _ in cells],
-        "text": [f"<b>{escape(columns[c])}</b><br>{escape(rows[r])}" for r, c in cells],
-        "hovertemplate": "%{text}<extra></extra>",
-        "marker": {"size": 30, "opacity": 0, "symbol": "square"},
-    }
-    hidden = {"showgrid": False, "showline": False, "ticks": ""}
-    fig = figure(
+    hover = [[f"<b>{escape(c)}</b><br>{escape(row)}" for c in columns] for row in rows]
+    return picture_grid(
+        png,
+        hover,
+        [_two_lines(column) for column in columns],
+        [escape(row).replace(", ", ",<br>") for row in rows],
         style,
-        [trace],
-        height=max(style.measures.height, 90 * len(rows) + 20),
-        xaxis={
-            **hidden,
-            "range": [-0.5, len(columns) - 0.5],
-            "side": "top",
-            "tickmode": "array",
-            "tickvals": list(range(len(columns))),
-            "ticktext": [_two_lines(column) for column in columns],
-            "constrain": "domain",
-        },
-        yaxis={
-            **hidden,
-            "range": [len(rows) - 0.5, -0.5],
-            "tickmode": "array",
-            "tickvals": list(range(len(rows))),
-            "ticktext": [escape(row).replace(", ", ",<br>") for row in rows],
-            "scaleanchor": "x",
-            "constrain": "domain",
-        },
+        max(style.measures.height, 90 * len(rows) + 20),
     )
-    fig.add_layout_image(
-        source="data:image/png;base64," + base64.b64encode(png).decode(),
-        xref="x",
-        yref="y",
-        x=-0.5 + EDGE,
-        y=-0.5 + EDGE,
-        sizex=len(columns) - 2 * EDGE,
-        sizey=len(rows) - 2 * EDGE,
-        sizing="stretch",
-        layer="below",
-    )
-    return fig
 
 
 def _two_lines(column: str) -> str:

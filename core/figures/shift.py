@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
+from core.figures.pictures import picture_grid
 from core.figures.series import Line, as_array, finish_series, line_traces, series_look
 from core.figures.theme import (
     SYMBOLS,
@@ -30,7 +30,6 @@ MAX_LABEL = 22  # characters of a data set's name beside a line
 LOG_FROM = 3.0  # largest over smallest value from which a log axis is drawn
 WIDE = 10.0  # the same of the curve over severities
 ROW = 76  # pixels of a row of dots
-EDGE = 0.03  # half of the space between tiles
 _MARKS = "●■◆▲"
 
 
@@ -278,52 +277,12 @@ def severity(profiles: Sequence[Profile | None], style: Style) -> go.Figure:
 def examples(png: bytes, class_names: Sequence[str], corruption: str, style: Style) -> go.Figure:
     """The picture of ``core.shift.examples``: a row an image, clean to severity 5; its class and
     severity on hover."""
-    columns, rows = 6, len(class_names)
-    cells = [(r, c) for r in range(rows) for c in range(columns)]
-    trace = {
-        "type": "scatter",
-        "mode": "markers",
-        "name": corruption,
-        "x": [c for _, c in cells],
-        "y": [r for r, _ in cells],
-        "text": [
-            f"<b>{escape(class_names[r])}</b><br>"
-            + (f"{escape(corruption)}, severity {c}" if c else "clean")
-            for r, c in cells
-        ],
-        "hovertemplate": "%{text}<extra></extra>",
-        "marker": {"size": 30, "opacity": 0, "symbol": "square"},
-    }
-    hidden = {"showgrid": False, "showline": False, "ticks": ""}
-    fig = figure(
-        style,
-        [trace],
-        xaxis={
-            **hidden,
-            "range": [-0.5, columns - 0.5],
-            "tickmode": "array",
-            "tickvals": list(range(columns)),
-            "ticktext": ["clean", "1", "2", "3", "4", "5"],
-            "side": "top",
-            "constrain": "domain",
-        },
-        yaxis={
-            **hidden,
-            "range": [rows - 0.5, -0.5],
-            "showticklabels": False,
-            "scaleanchor": "x",
-            "constrain": "domain",
-        },
-    )
-    fig.add_layout_image(
-        source="data:image/png;base64," + base64.b64encode(png).decode(),
-        xref="x",
-        yref="y",
-        x=-0.5 + EDGE,
-        y=-0.5 + EDGE,
-        sizex=columns - 2 * EDGE,
-        sizey=rows - 2 * EDGE,
-        sizing="stretch",
-        layer="below",
-    )
-    return fig
+    columns = ["clean", "1", "2", "3", "4", "5"]
+    hover = [
+        [
+            f"<b>{escape(name)}</b><br>" + (f"{escape(corruption)}, severity {c}" if c else "clean")
+            for c in range(len(columns))
+        ]
+        for name in class_names
+    ]
+    return picture_grid(png, hover, columns, None, style)

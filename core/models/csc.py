@@ -108,13 +108,16 @@ class CSC2d(nn.Module):
         return self.codes(x)[-1]
 
     def codes(self, x: Tensor, keep: bool = False) -> list[Tensor]:
-        """The code after the last iteration, or with ``keep`` after every one, from z = 0."""
+        """The code after the last iteration, or with ``keep`` after every one.
+
+        FISTA starts from the first code, which is one step of ISTA from z = 0.
+        """
         a = self.dictionary(x)
         if (blocks := a.in_blocks()) is not None:
             a, x = blocks, functional.pixel_unshuffle(x, self.stride)
         step = 1.0 / self._largest(x, a)
         threshold = step * self._lam(x)
-        z = self._shrink(step * a.analysis(x), threshold)  # the first step, from z = 0
+        z = self._shrink(step * a.analysis(x), threshold)
         point, momentum, made = z, 1.0, [z]
         for _ in range(self.iterations - 1):
             new = self._shrink(point + step * a.analysis(x - a.synthesis(point)), threshold)

@@ -36,10 +36,10 @@ def by_depth(found: tuple[MLPSparsity, ...]) -> None:
             "tokens and units; padding does not count. The band is the 95 % interval over texts. "
             "In a network with random weights a ReLU lets half of them through (dashed, where "
             "zeros are exact); training makes them sparse, larger networks more so: Li et al. "
-            "report 3.0 % for T5-Base, and T5-Large is quoted with about 1 %. Those are their "
-            "numbers, of their training with ReLU. Open symbols are approximate: GELU is hardly "
-            "ever exactly 0, so that $|a|$ up to a thousandth of the block's largest counts as "
-            "zero.",
+            "report 3.0 % for T5-Base, and the lecture (Zhu, ICASSP 2023) about 1 % for T5-Large. "
+            "Those are their numbers, of networks with ReLU. Open symbols are approximate: GELU "
+            "is hardly ever exactly 0, so that $|a|$ up to a thousandth of the block's largest "
+            "counts as zero.",
             SHARE,
             LAZY,
         ),

@@ -27,6 +27,7 @@ from pages._ui import frame
 from pages._ui.cards import Reading, card
 from pages._ui.choices import choose
 from pages._ui.live import result_of
+from pages._ui.verdicts import verdict_line
 from pages._ui.view import View
 
 THIS = "this"
@@ -36,13 +37,6 @@ SEEN_JOB = "core.robustness.seen:run"
 LOOKS = {"corruptions": "Corruptions", "attacks": "Attacks", "calibration": "Calibration"}
 KNOB_NAMES = {"lam": "λ", "top_k": "k"}
 LAMBDA_STEPS = (0.0, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0)  # times that of training
-ICONS = {
-    "shown here": ":material/check_circle:",
-    "shown in part": ":material/contrast:",
-    "not shown here": ":material/cancel:",
-    "cannot be told": ":material/help:",
-    "not measured": ":material/help:",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,7 +174,7 @@ def say(found: Finding | None, more: tuple[str, ...] = ()) -> None:
             st.markdown("The runs of this comparison were not measured in this way.")
             return
         st.markdown(f"*{plain(found.claim)}*")
-        st.markdown(f"{ICONS[found.verdict]} **{found.verdict.capitalize()}.** {found.text}")
+        st.markdown(f"{verdict_line(found.verdict)} {found.text}")
         if more:
             st.markdown("\n".join(f"- {text}" for text in more))
         st.caption(plain(f"Claim: {found.paper}"))

@@ -40,7 +40,7 @@ from pages._ui.robustness import (
     seen_card,
     table_card,
 )
-from pages._ui.source import MISSING, request_behind
+from pages._ui.source import missing, request_behind
 from pages._ui.view import View
 from pages._ui.wanted import Wanted, make
 
@@ -91,7 +91,7 @@ def behind_of(view: View) -> AnalysisRequest | None:
         return None
     request = request_behind(view)
     if request is None:
-        frame.empty(MISSING, "Open your own", "pages/open_your_own.py")
+        frame.empty(missing(view), "Open your own", "pages/open_your_own.py")
         return None
     return fresh(request)
 

@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from text_models import save_t5, zipped
 
+from core.language import example
 from scripts.server import complete
 
 pytestmark = pytest.mark.browser
@@ -52,6 +54,24 @@ def test_an_uploaded_checkpoint_on_the_robustness_page(open_page: OpenPage) -> N
     page.wait_for_url(re.compile("robustness"))
     page.locator(".st-key-card_robustness_severity").wait_for(timeout=200_000)
     assert "Gaussian noise" in page.inner_text(".st-key-card_robustness_severity")
+
+
+def test_a_text_transformer_from_a_zip_and_sentences_of_the_app(
+    open_page: OpenPage, tmp_path: Path
+) -> None:
+    save_t5(tmp_path / "t5")
+    path = zipped(tmp_path / "t5", tmp_path / "tiny_t5.zip", "tiny_t5/")
+    page = open_page("open_your_own?run=full")
+    page.locator('input[type="file"]').nth(0).set_input_files(path)
+    page.locator(".st-key-choice_texts").wait_for(timeout=120_000)
+    page.locator(".st-key-choice_texts").get_by_text(example.NAME, exact=True).click()
+    page.wait_for_url(re.compile("texts=example"))
+    page.get_by_role("button", name="Analyse").click()
+    page.wait_for_url(re.compile(r"run=analysis-[0-9a-f]{20}"), timeout=200_000)
+    complete(page)
+    page.get_by_role("link", name="Sparsity", exact=True).click()
+    page.locator(".st-key-card_mlps .main-svg").first.wait_for()
+    assert "encoder" in page.inner_text(".st-key-card_mlps")
 
 
 def test_size_and_sparsity_by_depth(open_page: OpenPage) -> None:
