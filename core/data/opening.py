@@ -40,6 +40,8 @@ def open_dataset(spec: str | Path, name: str = "") -> Dataset:
     data, corruption = split_spec(str(spec))
     if corruption is not None:
         return corrupt(open_dataset(data, name), *corruption)
+    if not data:  # the path of nothing would be the folder that the program runs in
+        raise UserError(f"no data set is named in “{spec}”; give one of {', '.join(BUNDLED)}")
     if data in digits.NAMES:
         return digits.open_digits(data)
     if data in _SAMPLES:

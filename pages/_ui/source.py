@@ -7,6 +7,7 @@ from pathlib import Path
 
 from core import library
 from core.checkpoints.runs import data_spec
+from core.data.opening import BUNDLED
 from core.request import AnalysisRequest
 from pages._ui.sidebar import request_of
 from pages._ui.view import View
@@ -40,7 +41,12 @@ def request_behind(view: View) -> AnalysisRequest | None:
             data=data_spec(run.folder, data_id),
             checkpoint_name=analysis.checkpoint.name,
         )
-    if request is None or not _there(request):
+    if request is None:
+        return None
+    if request.data is None:  # nobody chose images: the analysis took bundled ones that fit
+        titles = {title: name for name, title in BUNDLED.items()}
+        request = replace(request, data=titles.get(analysis.data.name))
+    if request.data is None or not _there(request):
         return None
     settings = analysis.settings
     if request.model is None and analysis.checkpoint.architecture is not None:
@@ -55,5 +61,6 @@ def missing(view: View) -> str:
 
 def _there(request: AnalysisRequest) -> bool:
     """Whether the files of a request still exist; bundled data go by a name."""
-    data = Path(request.data or "")
+    assert request.data is not None
+    data = Path(request.data)
     return Path(request.checkpoint).is_file() and (data.parent == Path() or data.exists())

@@ -244,3 +244,9 @@ def test_a_stratified_draw_keeps_the_shares(sizes: list[int], share: float, seed
     expected = np.array(sizes) * count / len(labels)
     assert np.abs(drawn - expected).max() <= len(sizes)
     assert np.array_equal(chosen, stratified(labels, count, seed))
+
+
+@pytest.mark.parametrize("spec", ["", "@gaussian_noise-1", "@half-1"])
+def test_the_folder_of_the_program_is_no_data_set(spec: str) -> None:
+    with pytest.raises(UserError, match="no data set is named"):
+        open_dataset(spec)
