@@ -9,14 +9,20 @@ from core import library
 from core.checkpoints import open_checkpoint
 from core.checkpoints.runs import Run
 from core.dynamics.kept import bundled_path, kept, missing
+from core.robustness.comparisons import COMPARISONS
 from core.run_table import COLLAPSED, lines, run_table
 from core.training.families import FAMILIES
 from core.training.loop import _settings
 from core.training.recipes import RECIPES, checkpoint_epochs
 
-LARGEST = 80e6  # bytes of all trained runs together
+LARGEST = 80e6  # bytes of all trained runs together, those of pairs apart
 NAMES = sorted({name for family in FAMILIES.values() for name in family.recipes})
 
+PAIRS = {
+    name for pair in COMPARISONS.values() for names in (pair.plain, pair.sparse) for name in names
+}
+"""Bundled with the checkpoints of every seed."""
+LARGEST_PAIRS = 30e6
 NEARLY = ("cifar-etf-d10", "cifar-tuned-lp")
 """End with one or two training images wrong."""
 
@@ -79,9 +85,16 @@ def test_a_fixed_classifier_never_moved(name: str) -> None:
 
 def test_the_trained_runs_are_small_enough() -> None:
     """Checkpoints and measurements; analyses of the first run come on top."""
-    folders = [run.folder for run in library.runs() if run.recipe is not None]
-    files = [p for f in folders for pattern in ("*", "dynamics/*") for p in f.glob(pattern)]
-    assert sum(path.stat().st_size for path in files if path.is_file()) < LARGEST
+    for pairs, largest in ((False, LARGEST), (True, LARGEST_PAIRS)):
+        runs = [r for r in library.runs() if r.recipe is not None and (r.recipe in PAIRS) is pairs]
+        files = [
+            path
+            for run in runs
+            for pattern in ("*", "dynamics/*", "robustness/*")
+            for path in run.folder.glob(pattern)
+        ]
+        assert files
+        assert sum(path.stat().st_size for path in files if path.is_file()) < largest
 
 
 def test_the_table_of_runs_names_every_family() -> None:
