@@ -9,6 +9,7 @@ from typing import Any
 from core.checkpoints import Checkpoint, open_checkpoint
 from core.checkpoints.hugging_face import Description
 from core.data.dataset import Dataset
+from core.data.opening import open_dataset
 from core.errors import UserError
 from core.models.building import Model, build
 from core.models.identification import identify
@@ -49,6 +50,19 @@ def find_model(
         checkpoint.tensors, checkpoint.metadata, settings.architecture, constructor, shape
     )
     return with_preprocessing(settings, model), ""
+
+
+def open_network(request: AnalysisRequest) -> tuple[Checkpoint, Model, Dataset]:
+    """The checkpoint of a request, its network, and all images of its data.
+
+    UserError where one cannot be opened, or no registry knows the network.
+    """
+    checkpoint = open_checkpoint(Path(request.checkpoint), request.checkpoint_name or None)
+    dataset = open_dataset(request.data or "", request.data_name)
+    model, reason = find_model(checkpoint, request, dataset)
+    if model is None:
+        raise UserError(reason or "only the weights were asked for: choose an architecture")
+    return checkpoint, model, dataset
 
 
 def with_preprocessing(settings: Settings, model: Model) -> Model:

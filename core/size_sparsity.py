@@ -110,11 +110,6 @@ class Slope:
             return 0
         return -1 if high < 0 else 1 if low > 0 else 0
 
-    @property
-    def per_doubling(self) -> float | None:
-        """Relative change of the share with every doubling of the size; −0.1 is a tenth less."""
-        return None if self.value.value is None else 2.0**self.value.value - 1
-
 
 @dataclass(frozen=True, slots=True)
 class Series:

@@ -182,7 +182,6 @@ def test_a_power_law_is_found_exactly() -> None:
     assert found.value.value == pytest.approx(-0.25)
     assert found.value.low == pytest.approx(-0.25, abs=1e-6)
     assert found.sign == -1
-    assert found.per_doubling == pytest.approx(2**-0.25 - 1)
     assert (found.networks, found.left_out) == (12, 0)
 
 
@@ -203,7 +202,6 @@ def test_no_slope_without_three_sizes_and_zeros_are_left_out() -> None:
     assert found.value.value is None
     assert found.value.reason == "fewer than three sizes"
     assert found.sign == 0
-    assert found.per_doubling is None
     zeros = slope_of(np.array([1, 2, 4]), [np.array([0.5, 0.0]), np.full(2, 0.25), [0.125, 0.125]])
     assert (zeros.networks, zeros.left_out) == (5, 1)
     assert zeros.value.value == pytest.approx(-1)

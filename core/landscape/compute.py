@@ -13,10 +13,9 @@ from core import store
 from core.checkpoints import Checkpoint, open_checkpoint
 from core.data.dataset import Dataset
 from core.data.loading import load_batch
-from core.data.opening import open_dataset
 from core.errors import UserError
 from core.features import devices
-from core.fitting import find_model
+from core.fitting import open_network
 from core.landscape.directions import filter_normalised
 from core.landscape.request import BEYOND, LandscapeRequest, kept_at, validate
 from core.landscape.results import Landscape, Path, Trial
@@ -80,11 +79,7 @@ class _Run:
         self.notes: list[str] = []
         progress(0, 1, "Opening the checkpoint")
         network = request.network
-        self.checkpoint = open_checkpoint(network.checkpoint, network.checkpoint_name or None)
-        dataset = open_dataset(network.data or "", network.data_name)
-        model, reason = find_model(self.checkpoint, network, dataset)
-        if model is None:
-            raise UserError(reason or "only the weights were asked for: choose an architecture")
+        self.checkpoint, model, dataset = open_network(network)
         check(cancelled)
         progress(0, 1, "Reading the images")
         self.dataset, self.all_images = self._draw(dataset, model), len(dataset)

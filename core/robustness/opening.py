@@ -5,21 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from core.checkpoints import open_checkpoint
+from core import fitting
 from core.data.dataset import Dataset
 from core.data.loading import fit
-from core.data.opening import open_dataset
 from core.data.preprocessing import Preprocessing
 from core.errors import UserError
 from core.features import devices
 from core.features.readings import first_tensor
-from core.fitting import find_model, with_preprocessing
+from core.fitting import with_preprocessing
 from core.models.building import Model
 from core.models.csc import CSC2d
 from core.models.knobs import Knob, knob_of
@@ -104,11 +102,7 @@ def open_network(
     registry knows it, or it does not tell the classes of the data apart.
     """
     settings = request.settings
-    checkpoint = open_checkpoint(Path(request.checkpoint), request.checkpoint_name or None)
-    dataset = open_dataset(request.data or "", request.data_name)
-    model, reason = find_model(checkpoint, request, dataset)
-    if model is None:
-        raise UserError(reason or "only the weights were asked for: choose an architecture")
+    checkpoint, model, dataset = fitting.open_network(request)
     adjust = partial(with_preprocessing, settings)
     model, _ = choose_variant(model, checkpoint, dataset, settings, adjust, cancelled)
     _check(model, dataset, checkpoint.name)

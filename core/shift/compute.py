@@ -8,12 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from core import library, store
-from core.checkpoints import open_checkpoint
 from core.data.dataset import Dataset
-from core.data.opening import open_dataset
-from core.errors import UserError
 from core.features.extract import Features, LayerFeatures, extract
-from core.fitting import find_model
+from core.fitting import open_network
 from core.metrics.collapse import ncc_accuracy, neural_collapse
 from core.metrics.moments import class_moments
 from core.metrics.separation import separation
@@ -97,11 +94,7 @@ def _read(
     request: AnalysisRequest, report: _Report, cancelled: IsCancelled
 ) -> tuple[Dataset, Features]:
     settings = request.settings
-    checkpoint = open_checkpoint(Path(request.checkpoint), request.checkpoint_name or None)
-    dataset = open_dataset(request.data or "", request.data_name)
-    model, reason = find_model(checkpoint, request, dataset)
-    if model is None:
-        raise UserError(reason or "only the weights were asked for: choose an architecture")
+    _, model, dataset = open_network(request)
     if settings.max_images is not None:
         dataset = dataset.select(dataset.stratified(settings.max_images, settings.seed))
 
